@@ -1,0 +1,49 @@
+/**
+ * What browsers bring: the defaults of this library on a page.
+ * @module
+ */
+import { keccak256, sha256 as ethersSha256 } from 'ethers'
+import { concatBytes, fromHex } from '../bytes.ts'
+import { browserVault } from '../crypto/browserVault.ts'
+import type { Engine } from '../crypto/engine.ts'
+import { ethersSecp256k1 } from '../crypto/ethers.ts'
+import type { Vault } from '../crypto/vault.ts'
+import { openIdbStore } from '../store/openIdbStore.ts'
+import type { Store } from '../store/store.ts'
+
+const joined = (parts: Uint8Array[]): Uint8Array => (parts.length === 1 ? parts[0]! : concatBytes(...parts))
+
+function sha256(...parts: Uint8Array[]): Uint8Array {
+  return fromHex(ethersSha256(joined(parts)))
+}
+
+/** WebCrypto's SHA-256; a page that isn't a secure context has none and takes JavaScript's. */
+function digest(...parts: Uint8Array[]): Uint8Array | Promise<Uint8Array> {
+  const subtle = (crypto as { subtle?: SubtleCrypto }).subtle
+  if (!subtle) return sha256(...parts)
+  return subtle.digest('SHA-256', joined(parts) as Uint8Array<ArrayBuffer>).then((hash) => new Uint8Array(hash))
+}
+
+/**
+ * Ethers for signatures and short hashes, since a dapp has it anyway, and WebCrypto for long ones. A page that checks
+ * many signatures can put `nobleSecp256k1` into the slot.
+ */
+export const defaultEngine: Engine = {
+  secp256k1: ethersSecp256k1,
+  keccak256: (bytes) => fromHex(keccak256(bytes)),
+  sha256,
+  digest,
+}
+
+/** Opens the default store: an IndexedDB database named `path`. @throws `STORE_LOCKED`, `STORE_FAILED` */
+export function openStore(path: string): Promise<Store> {
+  return openIdbStore(path)
+}
+
+/**
+ * Opens the default vault: the browser makes its key and keeps it to itself, so `deriveSecret` is not called.
+ * @throws `BAD_ARGUMENT` on a page without WebCrypto, `STORE_FAILED` when IndexedDB fails.
+ */
+export function openVault(name: string, _deriveSecret: () => Promise<Uint8Array>): Promise<Vault> {
+  return browserVault(name)
+}

@@ -1,0 +1,59 @@
+import { SluiceError } from '../errors.ts'
+import { encodeKey } from './key.ts'
+import type { Store } from './store.ts'
+
+/** The maps that an open store owns. */
+const owned = new WeakSet<Map<string, Uint8Array>>()
+
+/**
+ * A store that lasts as long as the process, for tests and for what may be forgotten.
+ * @param entries where the entries live; pass the map of a closed store to open it again.
+ * @throws `STORE_LOCKED` while another store has the map open.
+ */
+export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store {
+  if (owned.has(entries)) throw new SluiceError('STORE_LOCKED', 'another memory store has this map open: close it first')
+  owned.add(entries)
+  let open = true
+  const assertOpen = (): void => {
+    if (!open) throw new SluiceError('STORE_FAILED', 'the memory store is closed')
+  }
+
+  return {
+    async get(key) {
+      assertOpen()
+      encodeKey(key)
+      return entries.get(key)?.slice()
+    },
+    async write(changes) {
+      assertOpen()
+      for (const { key } of changes) encodeKey(key)
+      for (const { key, value } of changes) {
+        if (value) entries.set(key, Uint8Array.from(value))
+        else entries.delete(key)
+      }
+    },
+    async *list(prefix) {
+      assertOpen()
+      for (const key of [...entries.keys()].filter((key) => key.startsWith(prefix)).sort(byCodePoint)) {
+        assertOpen()
+        const value = entries.get(key)
+        if (value) yield [key, value.slice()]
+      }
+    },
+    async close() {
+      if (open) owned.delete(entries)
+      open = false
+    },
+  }
+}
+
+/** Orders as UTF-8 does; a plain comparison would put the code points past U+FFFF before U+E000. */
+function byCodePoint(a: string, b: string): number {
+  for (let i = 0; i < a.length && i < b.length; ) {
+    const x = a.codePointAt(i)!
+    const y = b.codePointAt(i)!
+    if (x !== y) return x - y
+    i += x > 0xffff ? 2 : 1
+  }
+  return a.length - b.length
+}
