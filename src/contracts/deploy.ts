@@ -1,0 +1,61 @@
+import { ContractFactory, isError, type InterfaceAbi, type Signer } from 'ethers'
+import { revertData, revertError } from '../core/chain/revert.ts'
+import { rpcError } from '../core/chain/rpc.ts'
+import { assertArgument, SluiceError } from '../core/errors.ts'
+import type { Deployment } from './deployments.ts'
+import { dataTradeAbi } from './generated/dataTradeAbi.ts'
+import { dataTradeBytecode } from './generated/dataTradeBytecode.ts'
+import { registryAbi } from './generated/registryAbi.ts'
+import { registryBytecode } from './generated/registryBytecode.ts'
+
+/** Options of {@link deployContracts}. */
+export interface DeployOptions {
+  /**
+   * Seconds that sellers have after a deadline or a close request to redeem what they hold. Buyers wait as long for
+   * their money when a seller is gone; sellers that are offline for longer can lose theirs.
+   * @default 3600
+   */
+  readonly grace?: number | undefined
+}
+
+/**
+ * Deploys `DataTrade.sol` and `Registry.sol`, in two transactions.
+ * @throws `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
+ * @example
+ * ```ts
+ * const { dataTrade, registry, fromBlock } = await deployContracts(signer)
+ * ```
+ */
+export async function deployContracts(signer: Signer, { grace = 3600 }: DeployOptions = {}): Promise<Deployment> {
+  assertArgument(Number.isInteger(grace) && grace >= 0 && grace < 2 ** 31, 'grace', 'whole seconds below 2^31')
+  const dataTrade = await deploy('DataTrade', signer, dataTradeAbi, dataTradeBytecode, [grace])
+  const registry = await deploy('Registry', signer, registryAbi, registryBytecode, [])
+  return { dataTrade: dataTrade.address, registry: registry.address, fromBlock: dataTrade.block }
+}
+
+async function deploy(
+  name: string,
+  signer: Signer,
+  abi: InterfaceAbi,
+  bytecode: string,
+  args: readonly unknown[],
+): Promise<{ address: string; block: number }> {
+  try {
+    const contract = await new ContractFactory(abi, bytecode, signer).deploy(...args)
+    const receipt = await contract.deploymentTransaction()?.wait()
+    if (!receipt?.contractAddress) throw new SluiceError('RPC_FAILED', `node gave no receipt of the deployment of ${name}`)
+    return { address: receipt.contractAddress, block: receipt.blockNumber }
+  } catch (error) {
+    const data = revertData(error)
+    if (data !== undefined) throw revertError(data)
+    // The error of ethers may hold the node's URL with its key: only what rpcError leaves of it goes on.
+    const cause = rpcError(error, `deployment of ${name}`)
+    if (isError(error, 'INSUFFICIENT_FUNDS')) {
+      throw new SluiceError('INSUFFICIENT_FUNDS', `the deployer can't pay for the deployment of ${name}`, { cause })
+    }
+    if (isError(error, 'ACTION_REJECTED')) {
+      throw new SluiceError('TRANSACTION_REJECTED', `the deployment of ${name} was rejected in the wallet`, { cause })
+    }
+    throw cause
+  }
+}

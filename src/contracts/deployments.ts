@@ -1,0 +1,28 @@
+import { SluiceError } from '../core/errors.ts'
+
+/** Where Sluice's contracts are on one chain. */
+export interface Deployment {
+  /** Address of `DataTrade.sol`. */
+  readonly dataTrade: string
+  /** Address of `Registry.sol`. */
+  readonly registry: string
+  /** Block of the first of them: nothing of interest lies before it. */
+  readonly fromBlock: number
+}
+
+/** The deployments that everyone can use, by chain id. None yet: whoever runs a market deploys. */
+export const deployments: Readonly<Record<string, Deployment>> = {}
+
+/**
+ * The public deployment on a chain.
+ * @throws `NOT_DEPLOYED` if there is none.
+ */
+export function deployment(chainId: bigint): Deployment {
+  const found = Object.hasOwn(deployments, String(chainId)) ? deployments[String(chainId)] : undefined
+  if (found) return found
+  throw new SluiceError(
+    'NOT_DEPLOYED',
+    `no public deployment on chain ${chainId}: pass the addresses of the contracts, or deploy them with deployContracts of sluice-sdk/contracts/deploy`,
+    { details: { chainId } },
+  )
+}
