@@ -1,0 +1,111 @@
+/**
+ * The seed's message template: `{message_type, payload, signature, verification}` as RFC 8785 text.
+ * @module
+ */
+import canonicalize from 'canonicalize'
+import * as v from 'valibot'
+import { fromHex, toHex, utf8 } from '../core/bytes.ts'
+import { personalDigest } from '../core/crypto/signature.ts'
+import { SluiceError } from '../core/errors.ts'
+import { payloads, signature65, verificationText, type MessageType, type Payload } from './wire.ts'
+
+/** The longest text message that a buyer takes: a menu of some thousand items, or a chunk of the largest size in base64. */
+export const MAX_TEXT_TO_BUYER = 6 * 1024 * 1024
+/** The longest text message that a seller takes. */
+export const MAX_TEXT_TO_SELLER = 16 * 1024
+
+/** A message whose form has been checked; its signature has not. */
+export type Message = { [T in MessageType]: MessageOf<T> }[MessageType]
+
+/** A message of one type. */
+export interface MessageOf<T extends MessageType> {
+  readonly type: T
+  readonly payload: Payload<T>
+  /** 65 bytes, r, s and v. */
+  readonly signature: Uint8Array
+  /** The transaction or receipt behind the message; empty where there is none. */
+  readonly verification: string
+}
+
+/**
+ * The bytes that are signed, under EIP-191, in every message but `ACK` and `data`: the RFC 8785 text of the message
+ * without its signature. (An `ACK` carries an EIP-712 `Ack`, `data` an EIP-712 `ChunkClaim`.)
+ */
+export function signedBytes(type: MessageType, payload: unknown, verification: string): Uint8Array {
+  return utf8(canonicalText({ message_type: type, payload, verification }))
+}
+
+/** The digest behind the signature of a message that is signed as text. */
+export function messageDigest(message: Message): Uint8Array {
+  return personalDigest(signedBytes(message.type, message.payload, message.verification))
+}
+
+/** Writes a message as it travels. */
+export function encodeMessage<T extends MessageType>(message: MessageOf<T>): string {
+  return canonicalText({
+    message_type: message.type,
+    payload: message.payload,
+    signature: toHex(message.signature),
+    verification: message.verification,
+  })
+}
+
+/**
+ * Reads a message.
+ *
+ * The text must be its own RFC 8785 form, which leaves no room for duplicate keys, numbers of another spelling or
+ * fields that two readers understand differently, and makes the checked value and the signed bytes one thing.
+ * @throws `MESSAGE_TOO_LARGE`, or `BAD_MESSAGE` naming the field that is wrong.
+ */
+export function decodeMessage(text: string, limit: number): Message {
+  if (text.length > limit) {
+    throw new SluiceError('MESSAGE_TOO_LARGE', `message of ${text.length} characters is over the limit of ${limit}`, {
+      details: { length: text.length, limit },
+    })
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new SluiceError('BAD_MESSAGE', 'message is not JSON', { cause })
+  }
+  const envelope = check(envelopeSchema, value, 'message')
+  const type = envelope.message_type
+  const payload = check(payloads[type] as v.GenericSchema<unknown, Payload<typeof type>>, envelope.payload, `${type} payload`)
+  if (canonicalText(value) !== text) {
+    throw new SluiceError('BAD_MESSAGE', `${type} is not in RFC 8785 canonical form`, { details: { type } })
+  }
+  return { type, payload, signature: fromHex(envelope.signature), verification: envelope.verification } as Message
+}
+
+const envelopeSchema = v.strictObject({
+  message_type: v.picklist(Object.keys(payloads) as MessageType[]),
+  payload: v.unknown(),
+  signature: signature65,
+  verification: verificationText,
+})
+
+function check<T>(schema: v.GenericSchema<unknown, T>, value: unknown, what: string): T {
+  const result = v.safeParse(schema, value, { abortEarly: true })
+  if (result.success) return result.output
+  const issue = result.issues[0]!
+  const field = v.getDotPath(issue) ?? ''
+  throw new SluiceError('BAD_MESSAGE', [what, field, issue.message].filter(Boolean).join(': '), {
+    details: { field: field || what },
+  })
+}
+
+/** RFC 8785 text. */
+export function canonicalText(value: unknown): string {
+  const text = tryCanonicalize(value)
+  if (text === undefined) throw new SluiceError('BAD_MESSAGE', 'message cannot be written as RFC 8785 text')
+  return text
+}
+
+function tryCanonicalize(value: unknown): string | undefined {
+  try {
+    return canonicalize(value)
+  } catch {
+    return undefined // lone surrogates, or nesting deeper than the stack
+  }
+}

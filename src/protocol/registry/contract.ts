@@ -1,0 +1,109 @@
+/**
+ * The registry contract as a registry.
+ * @module
+ */
+import { hexlify, type Provider, type Signer } from 'ethers'
+import { DATA_SERVICE, registryContract, registryInterface } from '../../contracts/registry.ts'
+import type { Hex } from '../../core/bytes.ts'
+import { createRpc } from '../../core/chain/rpc.ts'
+import { createSender } from '../../core/chain/sender.ts'
+import { isSluiceError, SluiceError } from '../../core/errors.ts'
+import { revertData, revertError } from '../../core/chain/revert.ts'
+import { assertEntry, noSuchSeller, type PublishingRegistry, type Registry, type RegistryEntry } from './registry.ts'
+
+/** Options of {@link contractRegistry}. */
+export interface ContractRegistryOptions {
+  /** Address of the registry contract. */
+  readonly address: string
+  /** Which list to read: 32 bytes as hex. @default sellers of data */
+  readonly service?: string | undefined
+}
+
+/** Entries that one call reads. */
+const PAGE = 100
+
+/** Reads the registry contract. */
+export function contractRegistry(provider: Provider, { address, service = DATA_SERVICE }: ContractRegistryOptions): Registry {
+  const contract = registryContract(address, provider)
+  const rpc = createRpc({ provider })
+  return {
+    find: async (account, { signal } = {}) => {
+      try {
+        return entryOf(await rpc.ask('registry entry', () => contract.get(service, account).catch(asRevert), { attempts: 3, signal }))
+      } catch (error) {
+        if (isSluiceError(error, 'NOT_REGISTERED')) throw noSuchSeller(account)
+        throw error
+      }
+    },
+    async *list({ filter = () => true, signal } = {}) {
+      // All pages at one block: an entry that is withdrawn meanwhile would move another past us.
+      const blockTag = await rpc.head({ attempts: 3, signal })
+      for (let from = 0; ; from += PAGE) {
+        const page = await rpc.ask('registry entries', () => contract.list(service, from, PAGE, { blockTag }), { attempts: 3, signal })
+        for (const raw of page) {
+          const entry = tryEntry(raw)
+          if (entry && filter(entry)) yield entry
+        }
+        if (page.length < PAGE) return
+      }
+    },
+  }
+}
+
+/** The registry contract for an account that enters itself. @throws `RPC_FAILED`. */
+export async function publishingRegistry(signer: Signer, options: ContractRegistryOptions): Promise<PublishingRegistry> {
+  const { address, service = DATA_SERVICE } = options
+  const provider = signer.provider
+  if (!provider) throw new SluiceError('BAD_ARGUMENT', 'signer must be connected to a provider', { details: { name: 'signer' } })
+  const account = await signer.getAddress()
+  const registry = contractRegistry(provider, options)
+  const send = async (data: string, label: string, signal: AbortSignal | undefined): Promise<void> => {
+    const sender = await createSender({ signer, interfaces: [registryInterface] })
+    try {
+      await sender.send({ to: address, data }, { label, signal })
+    } finally {
+      await sender.close()
+    }
+  }
+  return {
+    ...registry,
+    publish: async (entry, { signal } = {}) => {
+      const { endpoint, publicKey, menuHash } = assertEntry({ ...entry, account })
+      const known = await registry.find(account, { signal }).catch((error: unknown) => {
+        if (isSluiceError(error, 'NO_SUCH_SELLER')) return undefined
+        throw error
+      })
+      if (known?.endpoint === endpoint && known.menuHash === menuHash) return
+      const data = known
+        ? registryInterface.encodeFunctionData('update', [service, endpoint, menuHash])
+        : registryInterface.encodeFunctionData('register', [service, endpoint, publicKey, menuHash])
+      await send(data, 'publish registry entry', signal)
+    },
+    withdraw: ({ signal } = {}) => send(registryInterface.encodeFunctionData('withdraw', [service]), 'withdraw registry entry', signal),
+  }
+}
+
+interface RawEntry {
+  readonly account: string
+  readonly endpoint: string
+  readonly publicKey: string
+  readonly menuHash: string
+}
+
+function entryOf({ account, endpoint, publicKey, menuHash }: RawEntry): RegistryEntry {
+  return assertEntry({ account, endpoint, publicKey: hexlify(publicKey) as Hex, menuHash: menuHash as Hex })
+}
+
+/** The contract doesn't look at URLs: an entry with a bad one is nobody's to meet. */
+function tryEntry(raw: RawEntry): RegistryEntry | undefined {
+  try {
+    return entryOf(raw)
+  } catch {
+    return undefined
+  }
+}
+
+function asRevert(error: unknown): never {
+  const data = revertData(error)
+  throw data === undefined ? error : revertError(data, [registryInterface])
+}

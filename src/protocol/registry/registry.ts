@@ -1,0 +1,66 @@
+/**
+ * Where sellers are found.
+ * @module
+ */
+import { fromHex, type Hex } from '../../core/bytes.ts'
+import { addressOf } from '../../core/crypto/key.ts'
+import { SluiceError } from '../../core/errors.ts'
+
+/** What is published of a seller, or of another node that listens. */
+export interface RegistryEntry {
+  /** The account that speaks there, and is paid. */
+  readonly account: string
+  /** `ws://` or `wss://` URL. */
+  readonly endpoint: string
+  /** The account's public key, 65 bytes uncompressed. */
+  readonly publicKey: Hex
+  /** keccak-256 of the menu's RFC 8785 text; 32 zero bytes for none. */
+  readonly menuHash: Hex
+}
+
+/** Options of {@link Registry.list}. */
+export interface ListOptions {
+  /** Keeps what it returns true for. @default everything */
+  readonly filter?: ((entry: RegistryEntry) => boolean) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Finds sellers. Must pass `registrySuite` of `sluice-sdk/testing`. */
+export interface Registry {
+  /** The entry of an account. @throws `NO_SUCH_SELLER`. */
+  find(account: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<RegistryEntry>
+  /** Goes through the entries. */
+  list(options?: ListOptions): AsyncIterable<RegistryEntry>
+}
+
+/** A registry that a seller can enter itself into. */
+export interface PublishingRegistry extends Registry {
+  /** Enters the account, or renews its entry. */
+  publish(entry: Omit<RegistryEntry, 'account'>, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** Takes the entry out. */
+  withdraw(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+}
+
+/**
+ * Checks an entry: a WebSocket URL, and a key that belongs to the account.
+ * @throws `BAD_ARGUMENT` naming the field.
+ */
+export function assertEntry(entry: RegistryEntry): RegistryEntry {
+  const fail = (field: string, expected: string): SluiceError =>
+    new SluiceError('BAD_ARGUMENT', `registry entry of ${entry.account}: ${field} must be ${expected}`, { details: { field } })
+  let url: URL | undefined
+  try {
+    url = new URL(entry.endpoint)
+  } catch {
+    url = undefined
+  }
+  if (!url || (url.protocol !== 'ws:' && url.protocol !== 'wss:')) throw fail('endpoint', 'a ws:// or wss:// URL')
+  if (addressOf(fromHex(entry.publicKey, 65)).toLowerCase() !== entry.account.toLowerCase()) throw fail('publicKey', "the account's")
+  fromHex(entry.menuHash, 32)
+  return entry
+}
+
+/** The error of {@link Registry.find}. */
+export function noSuchSeller(account: string): SluiceError {
+  return new SluiceError('NO_SUCH_SELLER', `no seller ${account} is registered`, { details: { account } })
+}

@@ -1,0 +1,70 @@
+/**
+ * WebSocket links on the platform's own `WebSocket`: browsers, workers, Deno, Bun.
+ * @module
+ */
+import { SluiceError } from '../../core/errors.ts'
+import { closeReasonText, HIGH_WATER_MARK, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
+
+/** Connects to a seller. */
+export const connectWebSocket: Connect = (url, { signal }) =>
+  new Promise((resolve, reject) => {
+    const socket = new WebSocket(url)
+    socket.binaryType = 'arraybuffer'
+    let receiver: Receiver | undefined
+    let ended: CloseReason | undefined
+    let held: Packet[] = []
+    const abort = (): void => {
+      socket.close()
+      reject(new SluiceError('ABORTED', `connecting to ${url} was aborted`, { cause: signal?.reason }))
+    }
+    if (signal?.aborted) return abort()
+    signal?.addEventListener('abort', abort, { once: true })
+
+    // The platform closes with 1000 or 3000 to 4999 only; 4008 stands for 1008.
+    const close = (code = 1000, reason = ''): void => socket.close(code === 1000 ? code : 3000 + code, closeReasonText(reason))
+    const hand = (packet: Packet): void => {
+      if (!receiver) {
+        held.push(packet) // bounded: a seller sends nothing but its hello and menu before it is asked
+        return
+      }
+      try {
+        receiver.packet(packet)
+      } catch (error) {
+        close(1008, error instanceof Error ? error.message : String(error))
+      }
+    }
+    socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
+      hand(typeof event.data === 'string' ? event.data : new Uint8Array(event.data))
+    }
+    socket.onerror = () => {
+      // A browser doesn't say why. After 'open' a close event follows, and it is what counts.
+      reject(new SluiceError('CONNECTION_FAILED', `could not connect to ${url}`, { details: { url } }))
+    }
+    socket.onclose = (event) => {
+      ended = { code: event.code, reason: event.reason }
+      receiver?.closed(ended)
+    }
+    socket.onopen = () => {
+      signal?.removeEventListener('abort', abort)
+      resolve({
+        peer: url,
+        receive: (to) => {
+          receiver = to
+          const waiting = held
+          held = []
+          for (const packet of waiting) hand(packet)
+          if (ended) to.closed(ended)
+        },
+        send: (packet) => {
+          if (socket.readyState === WebSocket.OPEN) socket.send(packet as string | Uint8Array<ArrayBuffer>)
+        },
+        // There is no event for it; a buyer sends so little that it doesn't wait here.
+        drained: async () => {
+          while (socket.readyState === WebSocket.OPEN && socket.bufferedAmount >= HIGH_WATER_MARK) {
+            await new Promise((again) => setTimeout(again, 10))
+          }
+        },
+        close,
+      })
+    }
+  })

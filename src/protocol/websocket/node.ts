@@ -1,0 +1,78 @@
+/**
+ * WebSocket links in Node, over `ws`.
+ * @module
+ */
+import { WebSocket, type RawData } from 'ws'
+import { SluiceError } from '../../core/errors.ts'
+import { MAX_FRAME } from '../frame.ts'
+import { MAX_TEXT_TO_BUYER } from '../message.ts'
+import { closeReasonText, HIGH_WATER_MARK, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
+
+/** Connects to a seller. Compression is off: it costs more than it saves on data, and it leaks lengths. */
+export const connectWebSocket: Connect = (url, { signal }) =>
+  new Promise((resolve, reject) => {
+    const socket = new WebSocket(url, {
+      perMessageDeflate: false,
+      maxPayload: Math.max(MAX_FRAME, MAX_TEXT_TO_BUYER),
+      skipUTF8Validation: false,
+    })
+    const abort = (): void => {
+      socket.terminate()
+      reject(new SluiceError('ABORTED', `connecting to ${url} was aborted`, { cause: signal?.reason }))
+    }
+    if (signal?.aborted) return abort()
+    signal?.addEventListener('abort', abort, { once: true })
+    socket.once('open', () => {
+      signal?.removeEventListener('abort', abort)
+      resolve(webSocketTransport(socket, url))
+    })
+    socket.once('error', (cause) => {
+      signal?.removeEventListener('abort', abort)
+      reject(new SluiceError('CONNECTION_FAILED', `could not connect to ${url}: ${cause.message}`, { details: { url }, cause }))
+    })
+  })
+
+/** Wraps a socket of `ws` that is open, on either side. */
+export function webSocketTransport(socket: WebSocket, peer: string): Transport {
+  let receiver: Receiver | undefined
+  socket.binaryType = 'nodebuffer'
+  socket.pause() // until somebody receives
+  const close = (code = 1000, reason = ''): void => socket.close(code, closeReasonText(reason))
+  socket.on('message', (data: RawData, isBinary) => {
+    const packet: Packet = isBinary ? (data as Buffer) : (data as Buffer).toString()
+    try {
+      receiver!.packet(packet)
+    } catch (error) {
+      close(1008, error instanceof Error ? error.message : String(error))
+    }
+  })
+  socket.on('error', () => {}) // 'close' follows and says why
+  socket.on('close', (code, reason) => receiver?.closed({ code, reason: reason.toString() }))
+
+  return {
+    peer,
+    receive: (to) => {
+      receiver = to
+      if (socket.readyState === WebSocket.CLOSED) to.closed({ code: 1006, reason: '' })
+      else socket.resume()
+    },
+    send: (packet) => {
+      if (socket.readyState === WebSocket.OPEN) socket.send(packet, noop)
+    },
+    drained: () => {
+      if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount < HIGH_WATER_MARK) return Promise.resolve()
+      return new Promise((resolve) => {
+        const done = (): void => {
+          socket.off('close', done)
+          resolve()
+        }
+        socket.once('close', done)
+        // Frames leave in order: when this empty one has, so has all before it.
+        socket.ping(undefined, undefined, done)
+      })
+    },
+    close,
+  }
+}
+
+const noop = (): void => {}

@@ -1,0 +1,129 @@
+/**
+ * What stands in the payload of each message, under the seed's names.
+ *
+ * The only place where those names and their shapes are written down; `menu.ts` and `order.ts` map them to the names
+ * used elsewhere. Money is decimal text in the smallest unit; byte counts are JSON integers below 2^48.
+ * @module
+ */
+import * as v from 'valibot'
+
+/** The version of the protocol that this library speaks. */
+export const PROTOCOL_VERSION = 1
+
+/** The most bytes an order can cover: what the contract has room for. */
+export const MAX_BYTES = 2 ** 48 - 1
+
+const text = (pattern: RegExp, expected: string) => v.pipe(v.string(`must be ${expected}`), v.regex(pattern, `must be ${expected}`))
+const integer = (min: number, max: number) => {
+  const message = `must be an integer from ${min} to ${max}`
+  return v.pipe(v.number(message), v.integer(message), v.minValue(min, message), v.maxValue(max, message))
+}
+
+const hex32 = text(/^0x[0-9a-f]{64}$/, '0x and 64 lower-case hex digits')
+const address = text(/^0x[0-9a-f]{40}$/, '0x and 40 lower-case hex digits')
+const publicKey = text(/^0x04[0-9a-f]{128}$/, '0x04 and 128 lower-case hex digits')
+const amount = text(/^(0|[1-9][0-9]{0,31})$/, 'an amount in decimal text, up to 32 digits')
+const bytes = integer(0, MAX_BYTES)
+const chunkIndex = integer(0, MAX_BYTES)
+const name = v.pipe(v.string('must be text'), v.minLength(1, 'must not be empty'), v.maxLength(256, 'must be up to 256 characters'))
+const prose = v.pipe(v.string('must be text'), v.maxLength(4096, 'must be up to 4,096 characters'))
+
+/** 65 bytes r, s, v as the seed writes them. */
+export const signature65 = text(/^0x[0-9a-f]{130}$/, '0x and 130 lower-case hex digits')
+/** A transaction hash, a receipt number, or nothing. */
+export const verificationText = v.pipe(v.string('must be text'), v.maxLength(256, 'must be up to 256 characters'))
+
+const paymentKind = v.picklist(['token', 'alipay', 'channel', 'sample'], 'must be token, alipay, channel or sample')
+const mode = v.picklist(['voucher', 'onchain'], 'must be voucher or onchain')
+
+const common = { version: integer(1, 65_535), chain_id: text(/^[1-9][0-9]{0,19}$/, 'a chain id in decimal text'), contract: address, nonce: hex32 }
+
+const hello = v.union(
+  [
+    v.strictObject({ ...common, public_key_of_the_buyer: publicKey }),
+    v.strictObject({ ...common, public_key_of_the_seller: publicKey, reply_to: hex32 }),
+  ],
+  'must carry the public key of the buyer, or of the seller and the nonce it replies to',
+)
+
+const item = v.strictObject({
+  data_ID: name,
+  data_size: bytes,
+  data_info: prose,
+  price: amount,
+  token: address,
+  granularity: integer(1, 4 * 1024 * 1024),
+  data_root: hex32,
+  live: v.boolean('must be true or false'),
+  sample: v.nullable(v.strictObject({ first_chunk: chunkIndex, chunk_count: integer(1, 1024) })),
+  alipay_price: v.nullable(amount),
+})
+
+const menu = v.strictObject({
+  list_of_available_data: v.pipe(v.array(item), v.maxLength(10_000, 'must list up to 10,000 items')),
+  granularity: integer(1, 4 * 1024 * 1024),
+  list_of_available_payment: v.pipe(v.array(paymentKind), v.maxLength(8, 'must list up to 8 kinds')),
+  list_of_available_mode: v.pipe(v.array(mode), v.maxLength(2, 'must list up to 2 modes')),
+  window: integer(1, 65_536),
+  seller: address,
+  chain_id: common.chain_id,
+  contract: address,
+  valid_until: v.nullable(integer(0, 0xffff_ffff)),
+})
+
+const terms = v.strictObject({
+  buyer: address,
+  seller: address,
+  token: address,
+  ack_signer: address,
+  price: amount,
+  total_data: bytes,
+  chunks: chunkIndex,
+  data_root: hex32,
+  deadline: integer(0, 0xffff_ffff),
+  salt: hex32,
+})
+
+const stream = integer(0, 0xffff_ffff)
+
+const order = v.strictObject({
+  order_hash: hex32,
+  data_ID: name,
+  payment: paymentKind,
+  mode,
+  terms,
+  first_chunk: chunkIndex,
+  chunk_count: integer(1, MAX_BYTES),
+  form: v.picklist(['binary', 'json'], 'must be binary or json'),
+  claims: v.boolean('must be true or false'),
+  stream,
+  session: hex32,
+})
+
+const rating = v.strictObject({ score: integer(1, 5), comment: prose, signature: signature65 })
+const reason = v.strictObject({ code: text(/^[A-Z][A-Z0-9_]{1,63}$/, 'an error code'), message: prose })
+
+/** The payload of every message type; `data` here is the JSON form, see `frame.ts` for the binary one. */
+export const payloads = {
+  hello,
+  menu,
+  order,
+  data: v.strictObject({
+    order_ID: hex32,
+    index: chunkIndex,
+    proof: v.pipe(v.array(hex32), v.maxLength(64, 'must have up to 64 hashes')),
+    data: v.pipe(v.string('must be base64'), v.base64('must be base64')),
+  }),
+  ACK: v.strictObject({ order_ID: hex32, transferred: bytes }),
+  exit: v.strictObject({ order_ID: hex32, session: hex32, rating: v.nullable(rating), reason: v.nullable(reason) }),
+  resume: v.strictObject({ order_ID: hex32, received: bytes, stream, session: hex32 }),
+} as const
+
+/** The seed's message types, and `resume`. */
+export type MessageType = keyof typeof payloads
+/** The payload of a message type. */
+export type Payload<T extends MessageType> = v.InferOutput<(typeof payloads)[T]>
+/** How an order can be paid. */
+export type PaymentKind = v.InferOutput<typeof paymentKind>
+/** How payment for tokens is shown: by vouchers, or by the chain after each granule. */
+export type PaymentMode = v.InferOutput<typeof mode>
