@@ -1,0 +1,410 @@
+/**
+ * Orders paid in ETH or tokens: the deposit lies in the order contract, vouchers or the chain's count say how much of it
+ * is earned.
+ * @module
+ */
+import { zeroPadValue, type Signer } from 'ethers'
+import { dataTradeInterface } from '../../contracts/dataTrade.ts'
+import type { Order } from '../../contracts/order.ts'
+import { dataTradeDigests, type DataTradeDomain } from '../../contracts/typedData.ts'
+import { concatBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
+import type { ChainLog } from '../../core/chain/chainLog.ts'
+import { createSender } from '../../core/chain/sender.ts'
+import { createWatcher } from '../../core/chain/watcher.ts'
+import type { Clock } from '../../core/clock.ts'
+import { withDeadline } from '../../core/deadline.ts'
+import { isSluiceError, SluiceError } from '../../core/errors.ts'
+import type { Logger } from '../../core/log.ts'
+import { backoff } from '../../core/retry.ts'
+import type { Store } from '../../core/store/store.ts'
+import { coveredBytes, orderFromWire, orderToWire } from '../../protocol/order.ts'
+import type { Acknowledgement, PayableOrder, PaymentMethod, Till } from '../payment.ts'
+import { assertAck } from '../prepaid.ts'
+import { chainBook, type ChainOrder } from './book.ts'
+
+/** Options of {@link tokenPayments}. */
+export interface TokenPaymentsOptions {
+  /** The account that is paid. */
+  readonly signer: Signer
+  readonly domain: DataTradeDomain
+  /** Where vouchers are kept. */
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Logger
+  /** How deep an order must lie; 1 is the newest block. @default 1 */
+  readonly confirmations?: number | undefined
+  /** Milliseconds for a deposit, or a payment on chain, to be seen. @default 300000 */
+  readonly confirmTimeout?: number | undefined
+  /** Milliseconds that finished orders wait for others. @default 2000 */
+  readonly settleDelay?: number | undefined
+  /** Seconds that an order must have left to be taken. @default 600 */
+  readonly minLifetime?: number | undefined
+}
+
+/** Token payments of a seller. */
+export interface TokenPayments extends PaymentMethod {
+  /** Settles on chain what is over, and waits for it. @throws what the chain says; the orders stay due then. */
+  settle(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+}
+
+/** Orders in one settling transaction: at about 50,000 gas each, well within a block. */
+const BATCH = 50
+
+/** What a seller holds of one order. */
+interface Purse {
+  readonly payable: PayableOrder
+  /** The best voucher that is durable. */
+  voucher: Voucher | undefined
+  deposit: bigint
+  ended: string | undefined
+  /** Whether it waits to be settled. */
+  due: boolean
+  till: Till
+}
+
+interface Voucher {
+  readonly transferred: number
+  readonly signature: Uint8Array
+}
+
+/** Takes orders paid in ETH or tokens, and takes up those of an earlier run. @throws `RPC_FAILED`, `STORE_CORRUPT`. */
+export async function tokenPayments(options: TokenPaymentsOptions): Promise<TokenPayments> {
+  const { signer, domain, store, clock, log, confirmations = 1, confirmTimeout = 300_000, settleDelay = 2000, minLifetime = 600 } = options
+  const provider = signer.provider!
+  const digests = dataTradeDigests(domain)
+  const book = chainBook(provider, domain, clock)
+  const sender = await createSender({ signer, store, chainId: domain.chainId, interfaces: [dataTradeInterface], confirmations, clock, log })
+  const purses = new Map<Hex, Purse>()
+  const closing = new AbortController()
+
+  const orderKey = (id: Hex): string => `token/order/${id}`
+  const voucherKey = (id: Hex): string => `token/voucher/${id}`
+
+  // --- one order ---
+
+  const createPurse = (payable: PayableOrder, voucher: Voucher | undefined, due: boolean): Purse => {
+    let latest: { ack: Acknowledgement; settled: Promise<void> } | undefined
+    const till: Till = {
+      get paid() {
+        return purse.voucher?.transferred ?? 0
+      },
+      get covered() {
+        return coveredBytes(payable.order, purse.deposit)
+      },
+      get missing() {
+        return purse.deposit < payable.order.price ? payable.order.price - purse.deposit : 0n
+      },
+      get ended() {
+        return purse.ended
+      },
+      onChange: undefined,
+      // Acknowledgements are cumulative: of those that come while one is being kept, only the last is worth the work.
+      receive: (ack) => {
+        if (latest) {
+          if (ack.transferred >= latest.ack.transferred) latest.ack = ack
+          return latest.settled
+        }
+        const slot = { ack, settled: keptNow }
+        const take = async (): Promise<void> => {
+          for (let taken: Acknowledgement | undefined; taken !== slot.ack; ) {
+            taken = slot.ack
+            await keep(purse, taken)
+          }
+        }
+        latest = slot
+        slot.settled = take().finally(() => (latest = undefined))
+        return slot.settled
+      },
+      finish: async () => {
+        purse.due = true
+        await store.write([{ key: orderKey(payable.id), value: encodeOrder(payable, true) }])
+        schedule(settleDelay)
+      },
+    }
+    const purse: Purse = { payable, voucher, deposit: 0n, ended: undefined, due, till }
+    return purse
+  }
+
+  /** Checks a voucher and makes it durable before it counts. */
+  const keep = async (purse: Purse, ack: Acknowledgement): Promise<void> => {
+    const { payable } = purse
+    const { id, order } = payable
+    if (ack.transferred <= purse.till.paid) return // says nothing new
+    assertAck(digests, payable, ack)
+    if (ack.transferred > purse.till.covered) {
+      throw new SluiceError('PAYMENT_INVALID', `ACK is for ${ack.transferred} bytes, the deposit covers ${purse.till.covered}`, {
+        details: { order: id, transferred: ack.transferred, covered: purse.till.covered },
+      })
+    }
+    if (payable.mode === 'onchain') await recorded(id, ack.transferred)
+    const { transferred, signature } = ack
+    await store.write([{ key: voucherKey(id), value: concatBytes(amountBytes(transferred), signature) }])
+    purse.voucher = { transferred, signature }
+    if (purse.ended !== undefined || purse.due) schedule(0) // it came after the end, and is worth something all the same
+    if (transferred === order.totalData) log.debug('order is paid in full', { order: id })
+  }
+
+  /** Waits until the chain shows that the buyer has recorded a count: its word and its transaction hash are only hints. */
+  const recorded = async (id: Hex, transferred: number): Promise<void> => {
+    await until(`the record of ${transferred} bytes of order ${id} on chain`, closing.signal, async (signal) => {
+      const seen = await book.order(id, confirmations, signal)
+      return seen.transferred >= transferred ? seen : undefined
+    }).catch((cause: unknown) => {
+      if (!isSluiceError(cause, 'TIMEOUT')) throw cause
+      throw new SluiceError('PAYMENT_INVALID', `the chain shows no payment for ${transferred} bytes of order ${id}`, { cause, details: { order: id, transferred } })
+    })
+  }
+
+  /** Looks at the chain until it shows something. */
+  const until = <T>(what: string, signal: AbortSignal, look: (signal: AbortSignal) => Promise<T | undefined>): Promise<T> =>
+    withDeadline({ what, ms: confirmTimeout, signal, clock }, async (stop) => {
+      for (;;) {
+        const found = await look(stop)
+        if (found !== undefined) return found
+        await clock.sleep(book.pollInterval, stop)
+      }
+    })
+
+  const confirmed = async (payable: PayableOrder, verification: string, signal: AbortSignal): Promise<ChainOrder> => {
+    const { id, order } = payable
+    const found = await until(`order ${id} on chain`, signal, async (stop) => {
+      const seen = await book.order(id, confirmations, stop)
+      return seen.state === 'none' ? undefined : seen
+    }).catch((cause: unknown) => {
+      if (!isSluiceError(cause, 'TIMEOUT')) throw cause
+      throw new SluiceError('ORDER_UNCONFIRMED', `order ${id} is not on chain ${domain.chainId} at depth ${confirmations}`, {
+        cause,
+        details: { order: id, confirmations, verification },
+      })
+    })
+    if (found.state !== 'open') throw new SluiceError('ORDER_FINISHED', `order ${id} is ${found.state}`, { details: { order: id } })
+    if (found.closeAt !== 0) throw new SluiceError('ORDER_FINISHED', `the buyer has asked to close order ${id}`, { details: { order: id, closeAt: found.closeAt } })
+    if (coveredBytes(order, found.deposit) === 0) {
+      throw new SluiceError('DEPOSIT_SHORT', `deposit is ${order.price - found.deposit} short of the order's price`, {
+        details: { order: id, deposit: found.deposit, price: order.price },
+      })
+    }
+    return found
+  }
+
+  // --- the chain ---
+
+  const event = (name: 'CloseRequested' | 'Settled' | 'Disputed' | 'ToppedUp'): string => dataTradeInterface.getEvent(name).topicHash
+  const watcher = createWatcher({
+    provider,
+    name: `token-payments-${domain.verifyingContract.toLowerCase()}`,
+    store,
+    chainId: domain.chainId,
+    addresses: [domain.verifyingContract],
+    topics: [
+      [event('CloseRequested'), event('Settled'), event('Disputed'), event('ToppedUp')],
+      null,
+      null,
+      zeroPadValue(await signer.getAddress(), 32),
+    ],
+    fromBlock: await book.head(),
+    confirmations,
+    clock,
+    log,
+  })
+
+  const forget = async (purse: Purse): Promise<void> => {
+    const { id } = purse.payable
+    purses.delete(id)
+    await store.write([orderKey(id), voucherKey(id)].map((key) => ({ key, value: null })))
+  }
+
+  const end = (purse: Purse, why: string): void => {
+    purse.ended = why
+    purse.till.onChange?.()
+  }
+
+  const onLog = async (entry: ChainLog): Promise<void> => {
+    const parsed = dataTradeInterface.parseLog(entry)
+    const purse = parsed && purses.get(parsed.args.id as Hex)
+    if (!purse) return
+    switch (parsed.name) {
+      case 'ToppedUp':
+        purse.deposit = parsed.args.deposit as bigint
+        purse.till.onChange?.()
+        return
+      case 'CloseRequested':
+        log.info('a buyer closes its order', { order: purse.payable.id })
+        end(purse, 'the buyer has asked to close it')
+        purse.due = true
+        schedule(0)
+        return
+      default:
+        end(purse, parsed.name === 'Settled' ? 'it is settled' : 'it is disputed')
+        await forget(purse)
+    }
+  }
+
+  /** After a reorg every order is looked at anew: one that has left the chain pays nothing. */
+  const onRollback = async (): Promise<void> => {
+    for (const purse of purses.values()) {
+      const seen = await book.order(purse.payable.id, confirmations, closing.signal)
+      if (seen.state === 'none') end(purse, 'a reorganisation took it off the chain')
+      else purse.deposit = seen.deposit
+    }
+  }
+
+  const onBlock = ({ timestamp }: { timestamp: number }): void => {
+    for (const purse of purses.values()) {
+      if (purse.due || timestamp <= purse.payable.order.deadline) continue
+      end(purse, 'its deadline has passed')
+      purse.due = true
+      schedule(0)
+    }
+  }
+
+  // --- settling ---
+
+  /** A sum that nobody owes is left to the buyer to take back: settling it would only cost us gas. */
+  const worthSettling = ({ voucher, payable }: Purse): boolean =>
+    payable.order.price > 0n && (voucher !== undefined || payable.mode === 'onchain')
+
+  let timer: AbortController | undefined
+  let timerAt = Infinity
+  let settling: Promise<void> | undefined
+  let failures = 0
+
+  const schedule = (delay: number): void => {
+    const at = clock.now() + delay
+    if (closing.signal.aborted || at >= timerAt) return
+    timer?.abort()
+    timerAt = at
+    timer = new AbortController()
+    clock.sleep(delay, timer.signal).then(
+      () => {
+        timerAt = Infinity
+        settleDue(closing.signal).then(
+          () => (failures = 0),
+          (error: unknown) => {
+            failures++
+            log.error('settling failed; it is tried again', { reason: error instanceof Error ? error.message : String(error) })
+            schedule(backoff(failures, { delay: 1000, maxDelay: 60_000 }))
+          },
+        )
+      },
+      () => {},
+    )
+  }
+
+  const settleDue = async (signal: AbortSignal): Promise<void> => {
+    while (settling) await settling.catch(() => {})
+    settling = settleAll(signal).finally(() => (settling = undefined))
+    return settling
+  }
+
+  const settleAll = async (signal: AbortSignal): Promise<void> => {
+    const due = [...purses.values()].filter((purse) => purse.due)
+    for (const purse of due) if (!worthSettling(purse)) await forget(purse)
+    // Next to each other, payouts to one account in one token are one transfer.
+    const batchable = due.filter(worthSettling).sort((a, b) => (a.payable.order.token < b.payable.order.token ? -1 : 1))
+    for (let at = 0; at < batchable.length; at += BATCH) await settleBatch(batchable.slice(at, at + BATCH), signal)
+  }
+
+  const settleBatch = async (batch: readonly Purse[], signal: AbortSignal): Promise<void> => {
+    const items = batch.map(({ payable, voucher }) => ({
+      order: payable.order,
+      transferred: voucher?.transferred ?? 0,
+      signature: voucher ? toHex(voucher.signature) : '0x',
+    }))
+    const [only] = items
+    const data =
+      items.length === 1
+        ? dataTradeInterface.encodeFunctionData('settle', [only!.order, only!.transferred, only!.signature])
+        : dataTradeInterface.encodeFunctionData('settleBatch', [items])
+    try {
+      const receipt = await sender.send(
+        { to: domain.verifyingContract, data },
+        { label: items.length === 1 ? 'settle order' : `settle ${items.length} orders`, signal },
+      )
+      log.info('orders settled', { count: items.length, transaction: receipt.hash, gas: receipt.gasUsed })
+    } catch (error) {
+      if (items.length > 1 && !isSluiceError(error, 'TRANSACTION_UNKNOWN') && !isSluiceError(error, 'RPC_FAILED') && !isSluiceError(error, 'ABORTED')) {
+        // One of them is at fault: it must not hold up the others.
+        for (const purse of batch) await settleBatch([purse], signal)
+        return
+      }
+      if (!isSluiceError(error, 'ORDER_ALREADY_FINISHED') && !isSluiceError(error, 'ORDER_NOT_FOUND')) throw error
+      log.warn('an order was over before it could be settled', { order: batch[0]!.payable.id, code: error.code })
+    }
+    for (const purse of batch) {
+      end(purse, 'it is settled')
+      await forget(purse)
+    }
+  }
+
+  // --- an earlier run ---
+
+  for await (const [, value] of store.list('token/order/')) {
+    const { payable, due } = decodeOrder(value)
+    const kept = await store.get(voucherKey(payable.id))
+    const voucher = kept && { transferred: Number(new DataView(kept.buffer, kept.byteOffset).getBigUint64(0)), signature: kept.slice(8) }
+    purses.set(payable.id, createPurse(payable, voucher, due))
+  }
+  await watcher.start({ onLog, onBlock, onRollback })
+  if ([...purses.values()].some((purse) => purse.due)) schedule(0)
+
+  return {
+    kind: 'token',
+    accept: async (payable, verification, { signal }) => {
+      const { id, order } = payable
+      const time = await book.time(signal)
+      const known = purses.get(id)
+      if (!known && order.deadline < time + minLifetime) {
+        throw new SluiceError('ORDER_EXPIRED', `order ${id} has ${Math.max(0, order.deadline - time)} seconds left; it must have ${minLifetime}`, {
+          details: { order: id, deadline: order.deadline, minLifetime },
+        })
+      }
+      const found = await confirmed(payable, verification, signal)
+      const purse = known ?? createPurse(payable, undefined, false)
+      purse.deposit = found.deposit
+      purse.ended = undefined
+      if (!known) {
+        await store.write([{ key: orderKey(id), value: encodeOrder(payable, false) }])
+        purses.set(id, purse)
+      }
+      return purse.till
+    },
+    settle: ({ signal } = {}) => settleDue(signal ?? closing.signal),
+    close: async () => {
+      timer?.abort()
+      await watcher.stop()
+      await settleDue(AbortSignal.timeout(30_000)).catch((error: unknown) =>
+        log.error('orders are left to be settled at the next start', { reason: error instanceof Error ? error.message : String(error) }),
+      )
+      closing.abort()
+      await sender.close()
+    },
+  }
+}
+
+const keptNow = Promise.resolve()
+
+function amountBytes(amount: number): Uint8Array {
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(amount))
+  return bytes
+}
+
+function encodeOrder({ id, order, mode }: PayableOrder, due: boolean): Uint8Array {
+  return utf8(JSON.stringify({ id, terms: orderToWire(order), mode, due }))
+}
+
+function decodeOrder(bytes: Uint8Array): { payable: PayableOrder; due: boolean } {
+  try {
+    const { id, terms, mode, due } = JSON.parse(new TextDecoder().decode(bytes)) as {
+      id: Hex
+      terms: Parameters<typeof orderFromWire>[0]
+      mode: PayableOrder['mode']
+      due: boolean
+    }
+    const order: Order = orderFromWire(terms)
+    return { payable: { id, order, mode }, due }
+  } catch (cause) {
+    throw new SluiceError('STORE_CORRUPT', 'an order in the store cannot be read', { cause })
+  }
+}
