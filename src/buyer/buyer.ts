@@ -1,0 +1,345 @@
+/**
+ * Buying data, chunk against payment.
+ * @module
+ */
+import type { Signer } from 'ethers'
+import { deployment } from '../contracts/deployments.ts'
+import type { Order } from '../contracts/order.ts'
+import { dataTradeDigests, dataTradeDomain } from '../contracts/typedData.ts'
+import { randomBytes, toHex, utf8, type Hex } from '../core/bytes.ts'
+import { systemClock, type Clock } from '../core/clock.ts'
+import { engine } from '../core/crypto/engine.ts'
+import { keyFromSecret } from '../core/crypto/key.ts'
+import { assertArgument, SluiceError } from '../core/errors.ts'
+import { silentLogger, type Logger } from '../core/log.ts'
+import { memoryStore } from '../core/store/memoryStore.ts'
+import type { Store } from '../core/store/store.ts'
+import { CNY } from '../payments/alipay.ts'
+import type { Payer } from '../payments/payment.ts'
+import { createTokenPayer, type Reclaimed } from '../payments/token/buyer.ts'
+import { keyIdentity } from '../protocol/identity.ts'
+import { chunkCount, ETH, findItem, priceOf, rangeOf, type ChunkRange, type Item, type Menu, type Range, type Selection } from '../protocol/menu.ts'
+import type { Registry } from '../protocol/registry/registry.ts'
+import type { Connect } from '../protocol/transport.ts'
+import type { PaymentKind, PaymentMode } from '../protocol/wire.ts'
+import { openStore, openVault } from '#platform'
+import { connectWebSocket } from '#websocket'
+import { openLink, type Link } from './link.ts'
+import { checkPartial, type Partial } from './partial.ts'
+import { createPurchase, type Purchase, type PurchaseContext, type PurchaseRecord, type Receipt, type Start } from './purchase.ts'
+import { purchaseBook, type StoredPurchase } from './record.ts'
+
+/** Options of {@link createBuyer}. */
+export interface BuyerOptions {
+  /** The account that pays: an ethers signer with a provider, a browser wallet's included. */
+  readonly signer: Signer
+  /**
+   * Where orders survive a crash: a store, or a name for one (a directory in Node, an IndexedDB database in browsers).
+   * @default memory only: an order can't be resumed by another process, its deposit is reclaimed by its id
+   */
+  readonly store?: Store | string | undefined
+  /** Address of the order contract. @default the known deployment on the signer's chain */
+  readonly dataTrade?: string | undefined
+  /** Finds sellers by account. @default none, sellers are given by URL */
+  readonly registry?: Registry | undefined
+  /** Ways to pay beside tokens. @default none */
+  readonly payers?: readonly Payer[] | undefined
+  /** Opens connections. @default WebSocket */
+  readonly connect?: Connect | undefined
+  /** What to say of the seller when an order is over. @default nothing */
+  readonly rate?: ((receipt: Omit<Receipt, 'rating'>) => { readonly score: number; readonly comment: string } | undefined) | undefined
+  /** How deep the buyer's transactions must lie; 1 is the newest block. @default 1 */
+  readonly confirmations?: number | undefined
+  /** How often a lost link is sought before a purchase gives up. @default 8 */
+  readonly reconnects?: number | undefined
+  /** Milliseconds for connecting and greeting. @default 10000 */
+  readonly connectTimeout?: number | undefined
+  /** Milliseconds until the first chunk must come: the seller may wait for confirmations. @default 600000 */
+  readonly openTimeout?: number | undefined
+  /** Milliseconds until another chunk must come while one is due. @default 30000 */
+  readonly stallTimeout?: number | undefined
+  /** @default systemClock */
+  readonly clock?: Clock | undefined
+  /** @default silentLogger */
+  readonly log?: Logger | undefined
+}
+
+/** What to buy. */
+export interface BuyOptions extends Selection {
+  /** The seller: its WebSocket URL, or its account if the buyer has a registry. */
+  readonly seller: string
+  /** The item's id on the seller's menu. */
+  readonly item: string
+  /** The most that may be paid. @default the menu's price */
+  readonly maxPrice?: bigint | undefined
+  /** How to pay. @default token */
+  readonly payment?: PaymentKind | undefined
+  /** How payment is shown. @default voucher where the seller takes it */
+  readonly mode?: PaymentMode | undefined
+  /** How much to put up at first, if less than the price; {@link Buyer.topUp} adds to it. @default the price */
+  readonly deposit?: bigint | undefined
+  /** Seconds from now until the order lapses. @default 86400 */
+  readonly lifetime?: number | undefined
+  /** Asks the seller to sign every chunk, so that a wrong one is proof for {@link Buyer.dispute}. Slower. @default false */
+  readonly claims?: boolean | undefined
+  /** `json` asks for the seed's form of `data`. @default binary */
+  readonly form?: 'binary' | 'json' | undefined
+  /** Ends the purchase; what came until then is paid. @default none */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How to go on with an order. */
+export interface ResumeOptions {
+  /**
+   * The data that is here already, from the start of the order: checked against what was acknowledged.
+   * @default none: the iteration goes on after the last acknowledged byte
+   */
+  readonly partial?: Partial | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A buyer of data. */
+export interface Buyer {
+  /** The account that pays. */
+  readonly address: string
+  /** Fetches a seller's menu. */
+  menu(seller: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Menu>
+  /** Opens a purchase; iterate over it. */
+  buy(options: BuyOptions): Purchase
+  /** Fetches the free sample of an item. */
+  sample(options: { readonly seller: string; readonly item: string; readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>
+  /** Goes on with an order of this store, after a crash or a lost link. */
+  resume(orderId: Hex, options?: ResumeOptions): Purchase
+  /** The orders of this store, and where they stand. */
+  orders(): AsyncIterable<StoredPurchase>
+  /** Adds to an order's deposit. */
+  topUp(orderId: Hex, amount: bigint): Promise<void>
+  /**
+   * Ends an order on chain and brings back what is left of its deposit; waits out the window in which the seller can
+   * still show its last voucher.
+   */
+  reclaim(orderId: Hex, options?: { readonly signal?: AbortSignal | undefined }): Promise<Reclaimed>
+  /** Takes back the whole rest of a deposit by showing the contract a wrong chunk that the seller signed. */
+  dispute(orderId: Hex): Promise<Reclaimed>
+  /** Closes connections and the store. */
+  close(): Promise<void>
+}
+
+/** Milliseconds to wait for the seller's goodbye. */
+const EXIT_TIMEOUT = 5000
+
+/**
+ * Creates a buyer.
+ * @throws `STORE_LOCKED` when another process has the store, `RPC_FAILED`, `BAD_ARGUMENT`.
+ * @example
+ * ```ts
+ * import { createBuyer } from 'sluice-sdk/buyer'
+ *
+ * const buyer = await createBuyer({ signer })
+ * for await (const chunk of buyer.buy({ seller: 'ws://127.0.0.1:9000', item: 'weather' })) file.write(chunk)
+ * ```
+ */
+export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
+  const { signer, clock = systemClock, log = silentLogger, connect = connectWebSocket } = options
+  assertArgument(signer.provider, 'signer', 'connected to a provider')
+  const address = await signer.getAddress()
+  const { chainId } = await signer.provider.getNetwork()
+  const dataTrade = options.dataTrade ?? deployment(chainId).dataTrade
+  const domain = dataTradeDomain(chainId, dataTrade)
+  const digests = dataTradeDigests(domain)
+  const store = typeof options.store === 'string' ? await openStore(options.store) : (options.store ?? memoryStore())
+  const book = purchaseBook(store)
+  const key = keyFromSecret(options.store === undefined ? randomBytes(32) : await storedSecret(store, signer, address))
+  const identity = keyIdentity(key, domain)
+  const token = await createTokenPayer({ signer, domain, store, confirmations: options.confirmations, clock, log })
+  const payers = [token, ...(options.payers ?? [])]
+  const links = new Map<string, Promise<Link>>()
+
+  const urlOf = async (seller: string): Promise<{ url: string; account: string | undefined }> => {
+    if (/^wss?:\/\//.test(seller)) return { url: seller, account: undefined }
+    assertArgument(options.registry, 'seller', `a ws:// or wss:// URL; to find an account, give createBuyer a registry`)
+    const entry = await options.registry.find(seller)
+    return { url: entry.endpoint, account: entry.account }
+  }
+
+  /** One link per seller serves all orders; a lost one is replaced by who needs it next. */
+  const linkTo = async (url: string, signal?: AbortSignal, seller?: string): Promise<Link> => {
+    const known = await links.get(url)?.catch(() => undefined)
+    if (known?.open) return known
+    const opening = openLink({ url, connect, identity, domain, clock, signal, seller, timeout: options.connectTimeout ?? 10_000 })
+    links.set(url, opening)
+    opening.catch(() => {
+      if (links.get(url) === opening) links.delete(url)
+    })
+    return opening
+  }
+
+  const makeOrder = async (buy: BuyOptions, payment: PaymentKind, signal: AbortSignal): Promise<Start> => {
+    const { url, account } = await urlOf(buy.seller)
+    const { menu } = await linkTo(url, signal, account)
+    const item = findItem(menu, buy.item)
+    const range = rangeOf(item, payment === 'sample' ? { chunks: sampleOf(item) } : buy)
+    const full = payment === 'sample' ? 0n : payment === 'alipay' ? item.alipayPrice : item.price
+    if (full === undefined || (payment !== 'sample' && !menu.payments.includes(payment))) {
+      throw new SluiceError('PAYMENT_UNSUPPORTED', `"${item.id}" can't be paid with ${payment}; the seller takes ${menu.payments.join(', ')}`, {
+        details: { payment },
+      })
+    }
+    const price = priceOf(item, full, range.bytes)
+    if (buy.maxPrice !== undefined && price > buy.maxPrice) {
+      throw new SluiceError('PRICE_MISMATCH', `"${item.id}" costs ${price}, ${price - buy.maxPrice} more than maxPrice`, {
+        details: { price, maxPrice: buy.maxPrice },
+      })
+    }
+    const order: Order = {
+      buyer: address,
+      seller: menu.seller,
+      token: payment === 'alipay' ? CNY : payment === 'sample' ? ETH : item.token,
+      ackSigner: key.address,
+      price,
+      totalData: range.bytes,
+      chunks: chunkCount(item),
+      dataRoot: item.root,
+      deadline: Math.floor(clock.now() / 1000) + (buy.lifetime ?? 86_400),
+      salt: toHex(randomBytes(32)),
+    }
+    const record: PurchaseRecord = {
+      id: toHex(digests.Order(order)),
+      order,
+      url,
+      item,
+      range,
+      slice: sliceOf(range, item.granularity, buy),
+      payment,
+      mode: buy.mode ?? (menu.modes.includes('voucher') ? 'voucher' : 'onchain'),
+      form: buy.form ?? 'binary',
+      claims: buy.claims ?? false,
+      window: menu.window,
+      deposit: buy.deposit ?? price,
+      verification: '',
+    }
+    return { record: await fund(record, signal), received: 0 }
+  }
+
+  /** Puts up an order's money. The record is written first, so that a crash leaves no deposit that nobody knows of. */
+  const fund = async (record: PurchaseRecord, signal: AbortSignal): Promise<PurchaseRecord> => {
+    if (record.payment === 'sample') return record
+    await book.put({ record, state: 'opening', evidence: undefined })
+    const { verification } = await payerOf(record).open({ id: record.id, order: record.order, mode: record.mode }, { deposit: record.deposit, signal })
+    const funded = { ...record, verification }
+    await book.put({ record: funded, state: 'open', evidence: undefined })
+    return funded
+  }
+
+  const payerOf = (record: { readonly payment: PaymentKind }): Payer => {
+    if (record.payment === 'sample') return samplePayer
+    const payer = payers.find(({ kind }) => kind === record.payment)
+    if (payer) return payer
+    throw new SluiceError('PAYMENT_UNSUPPORTED', `this buyer has no payer for ${record.payment}`, { details: { payment: record.payment } })
+  }
+
+  const takeUp = async (id: Hex, partial: Partial | undefined, signal: AbortSignal): Promise<Start> => {
+    const { record, state } = await book.get(id)
+    if (state === 'done' || state === 'settled') throw new SluiceError('ORDER_FINISHED', `order ${id} is ${state}`, { details: { order: id } })
+    if (state === 'opening') return { record: await fund(record, signal), received: 0 }
+    const standing = await book.standing(id)
+    if (partial === undefined) return { record, standing, received: standing?.acked ?? 0, frontier: standing?.frontier }
+    return { record, standing, ...(await checkPartial(record, standing, partial)) }
+  }
+
+  const purchase = (payment: PaymentKind, signal: AbortSignal | undefined, prepare: (signal: AbortSignal) => Promise<Start>): Purchase => {
+    const context: PurchaseContext = {
+      identity,
+      digests,
+      payerOf,
+      clock,
+      log,
+      reconnects: options.reconnects ?? 8,
+      exitTimeout: EXIT_TIMEOUT,
+      openTimeout: options.openTimeout ?? 600_000,
+      stallTimeout: options.stallTimeout ?? 30_000,
+      prepare,
+      link: (url, until) => linkTo(url, until),
+      save: (id, standing) => (payment === 'sample' ? Promise.resolve() : book.saveStanding(id, standing)),
+      close: async (id, state, evidence) => {
+        if (payment !== 'sample') await book.put({ ...(await book.get(id)), state, evidence })
+      },
+      rate: payment === 'sample' ? () => undefined : (options.rate ?? (() => undefined)),
+    }
+    return createPurchase(context, signal)
+  }
+
+  const settled = async (stored: StoredPurchase, run: () => Promise<Reclaimed>): Promise<Reclaimed> => {
+    const result = await run()
+    await book.put({ ...stored, state: 'settled' })
+    return result
+  }
+
+  return {
+    address,
+    menu: async (seller, { signal } = {}) => {
+      const { url, account } = await urlOf(seller)
+      return (await linkTo(url, signal, account)).menu
+    },
+    buy: (buy) => {
+      const payment = buy.payment ?? 'token'
+      return purchase(payment, buy.signal, (signal) => makeOrder(buy, payment, signal))
+    },
+    sample: ({ seller, item, signal }) => purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes(),
+    resume: (id, { partial, signal } = {}) => purchase('token', signal, (until) => takeUp(id, partial, until)),
+    orders: () => book.list(),
+    topUp: async (id, amount) => token.topUp((await book.get(id)).record, amount),
+    reclaim: async (id, { signal } = {}) => {
+      const stored = await book.get(id)
+      const standing = await book.standing(id)
+      const ack = standing && { transferred: standing.acked, signature: standing.signature }
+      return settled(stored, () => token.reclaim(stored.record, { ack, signal }))
+    },
+    dispute: async (id) => {
+      const stored = await book.get(id)
+      const { evidence } = stored
+      if (!evidence) {
+        throw new SluiceError('BAD_ARGUMENT', `order ${id} holds no chunk that the seller signed and that contradicts the root; buy with claims: true`, {
+          details: { order: id },
+        })
+      }
+      return settled(stored, () => token.dispute(stored.record, evidence))
+    },
+    close: async () => {
+      for (const link of links.values()) (await link.catch(() => undefined))?.close()
+      await token.close()
+      if (options.store === undefined || typeof options.store === 'string') await store.close()
+    },
+  }
+}
+
+/** What of a range the caller asked for: chunks are whole, bytes need not be. */
+function sliceOf(range: Range, granularity: number, { bytes }: Selection): readonly [number, number] {
+  if (!bytes) return [0, range.bytes]
+  const offset = range.first * granularity
+  return [bytes[0] - offset, bytes[1] - offset]
+}
+
+function sampleOf(item: Item): ChunkRange {
+  if (item.sample) return item.sample
+  throw new SluiceError('RANGE_INVALID', `"${item.id}" has no free sample`, { details: { item: item.id } })
+}
+
+const samplePayer: Payer = {
+  kind: 'sample',
+  open: () => Promise.resolve({ verification: '' }),
+  pay: () => Promise.resolve({ verification: '' }),
+}
+
+/** The session key of a store: made once, kept sealed, so that a restarted buyer can go on with its orders. */
+async function storedSecret(store: Store, signer: Signer, address: string): Promise<Uint8Array> {
+  const vault = await openVault('sluice-session', async () =>
+    // In Node the wallet signs without asking; browsers have a key of their own for this and never come here.
+    engine().keccak256(utf8(await signer.signMessage(`Sluice: unlock the session key of ${address}`))),
+  )
+  const sealed = await store.get('session')
+  if (sealed) return vault.open(sealed)
+  const secret = randomBytes(32)
+  await store.write([{ key: 'session', value: await vault.seal(secret) }])
+  return secret
+}

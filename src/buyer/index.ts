@@ -1,0 +1,9 @@
+/**
+ * Buying data: {@link createBuyer}.
+ * @module
+ */
+export { createBuyer, type Buyer, type BuyerOptions, type BuyOptions, type ResumeOptions } from './buyer.ts'
+export type { WrongChunk } from './intake.ts'
+export type { Partial } from './partial.ts'
+export type { Progress, Purchase, PurchaseEvents, PurchaseRecord, Receipt } from './purchase.ts'
+export type { PurchaseState, StoredPurchase } from './record.ts'

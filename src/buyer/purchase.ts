@@ -1,0 +1,577 @@
+/**
+ * One order as its buyer sees it: chunks come in, are checked, are handed to the caller, and are then paid.
+ * @module
+ */
+import type { Order } from '../contracts/order.ts'
+import type { DataTradeDigests } from '../contracts/typedData.ts'
+import { createBell } from '../core/bell.ts'
+import { concatBytes, equalBytes, toHex, utf8, type Hex } from '../core/bytes.ts'
+import type { Clock } from '../core/clock.ts'
+import { engine } from '../core/crypto/engine.ts'
+import { createMerkleBuilder } from '../core/crypto/merkle.ts'
+import { isSluiceError, SluiceError } from '../core/errors.ts'
+import { createEmitter, type Events } from '../core/events.ts'
+import type { Logger } from '../core/log.ts'
+import type { Payer, PayableOrder } from '../payments/payment.ts'
+import type { Identity } from '../protocol/identity.ts'
+import type { Item, Range } from '../protocol/menu.ts'
+import { encodeMessage } from '../protocol/message.ts'
+import { orderToWire, payFor } from '../protocol/order.ts'
+import { unpaidWindow } from '../protocol/window.ts'
+import type { Payload, PaymentKind, PaymentMode } from '../protocol/wire.ts'
+import { createIntake, type Chunk, type WrongChunk } from './intake.ts'
+import { refusal, type Link } from './link.ts'
+
+/** How far a purchase is. */
+export interface Progress {
+  readonly orderId: Hex
+  /** Bytes handed to the caller and paid. */
+  readonly bytes: number
+  /** Bytes of the order. */
+  readonly total: number
+  /** What the bytes cost so far. */
+  readonly paid: bigint
+  /** What all of them cost. */
+  readonly price: bigint
+  /** Bytes per second, since the stream began. */
+  readonly rate: number
+  /** Milliseconds that the rest will take at this rate. */
+  readonly remaining: number
+}
+
+/** What came of a purchase. */
+export interface Receipt {
+  readonly orderId: Hex
+  readonly seller: string
+  readonly item: string
+  readonly bytes: number
+  readonly chunks: number
+  readonly paid: bigint
+  readonly price: bigint
+  readonly milliseconds: number
+  /** How often the link was lost and found again. */
+  readonly reconnects: number
+  /** The seller's rating of this buyer, with a signature that is good for the contract's `rate`. */
+  readonly rating: { readonly score: number; readonly comment: string; readonly signature: Hex } | undefined
+}
+
+/** What happens during a purchase. */
+export interface PurchaseEvents {
+  /** The order exists; `verification` is its transaction or receipt. */
+  order: { orderId: Hex; verification: string }
+  /** After each payment. */
+  progress: Progress
+  /** The link was lost and is sought again. */
+  reconnect: { orderId: Hex; attempt: number; reason: string }
+}
+
+/** A purchase that is going on. Iterate over it to let data flow; leave the loop to stop and pay only for what came. */
+export interface Purchase extends AsyncIterable<Uint8Array> {
+  readonly events: Events<PurchaseEvents>
+  /** The order's id, once it exists. */
+  readonly orderId: Promise<Hex>
+  /** Where the first chunk of the iteration belongs, in bytes from the start of the order: 0 unless it was resumed. */
+  readonly offset: Promise<number>
+  /** Resolves when the purchase is over, in full or by leaving the loop. Rejects with what ended it. */
+  readonly receipt: Promise<Receipt>
+  /** Runs the purchase to its end and joins the data. For small items: it all lies in memory. */
+  bytes(): Promise<Uint8Array>
+}
+
+/** What is kept of an order, so that it can go on after a crash. */
+export interface PurchaseRecord {
+  readonly id: Hex
+  readonly order: Order
+  readonly url: string
+  readonly item: Item
+  readonly range: Range
+  /** Part of the range that the caller asked for, in bytes from its start. */
+  readonly slice: readonly [start: number, end: number]
+  readonly payment: PaymentKind
+  readonly mode: PaymentMode
+  readonly form: 'binary' | 'json'
+  readonly claims: boolean
+  readonly window: number
+  readonly deposit: bigint
+  readonly verification: string
+}
+
+/** Where a purchase stands: what was last acknowledged, and the Merkle frontier of the chunks before it. */
+export interface Standing {
+  readonly acked: number
+  readonly signature: Uint8Array
+  readonly frontier: Uint8Array
+}
+
+/** Where a purchase begins. */
+export interface Start {
+  readonly record: PurchaseRecord
+  /** What an earlier run acknowledged. */
+  readonly standing?: Standing | undefined
+  /** Bytes that the caller has already. */
+  readonly received: number
+  /** Merkle frontier of their chunks. */
+  readonly frontier?: Uint8Array | undefined
+}
+
+/** What a purchase needs of its buyer. */
+export interface PurchaseContext {
+  readonly identity: Identity
+  readonly digests: DataTradeDigests
+  payerOf(record: PurchaseRecord): Payer
+  readonly clock: Clock
+  readonly log: Logger
+  readonly reconnects: number
+  /** Milliseconds to wait for the seller's exit. */
+  readonly exitTimeout: number
+  /** Milliseconds until the first chunk must come: the seller may wait for confirmations. */
+  readonly openTimeout: number
+  /** Milliseconds until another chunk must come while one is due. */
+  readonly stallTimeout: number
+  /** Makes the order, or finds the stored one. */
+  prepare(signal: AbortSignal): Promise<Start>
+  link(url: string, signal: AbortSignal): Promise<Link>
+  /** Makes what was acknowledged durable. */
+  save(id: Hex, standing: Standing): Promise<void>
+  /** Notes how the order ended. */
+  close(id: Hex, state: 'done' | 'failed', evidence: WrongChunk | undefined): Promise<void>
+  rate(receipt: Omit<Receipt, 'rating'>): { readonly score: number; readonly comment: string } | undefined
+}
+
+/** Milliseconds that a chunk may stay unpaid while no other follows: live data trickles. */
+const ACK_DELAY = 20
+
+/** Opens a purchase; nothing happens until it is iterated. */
+export function createPurchase(context: PurchaseContext, signal: AbortSignal | undefined): Purchase {
+  const events = createEmitter<PurchaseEvents>(context.log)
+  const orderId = deferred<Hex>()
+  const offset = deferred<number>()
+  const receipt = deferred<Receipt>()
+  let started = false
+
+  async function* run(): AsyncGenerator<Uint8Array, void, undefined> {
+    if (started) throw new SluiceError('BAD_ARGUMENT', 'a purchase can be iterated only once')
+    started = true
+    const stop = new AbortController()
+    const abort = (): void => stop.abort(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    if (signal?.aborted) abort()
+    let course: Course | undefined
+    let complete = false
+    try {
+      const start = await context.prepare(stop.signal)
+      const { record, received } = start
+      orderId.resolve(record.id)
+      offset.resolve(Math.max(0, received - record.slice[0]))
+      events.emit('order', { orderId: record.id, verification: record.verification })
+      course = createCourse(context, events, start, stop.signal)
+      for (;;) {
+        const chunk = await course.next()
+        if (!chunk) break
+        const from = chunk.end - chunk.body.length
+        const [first, end] = record.slice
+        const part = from < first || chunk.end > end ? chunk.body.subarray(Math.max(0, first - from), end - from) : chunk.body
+        if (part.length > 0) yield part
+        course.consumed(chunk)
+      }
+      complete = true
+      receipt.resolve(await course.finish())
+    } catch (error) {
+      complete = true
+      await course?.fail(error)
+      orderId.reject(error)
+      offset.reject(error)
+      receipt.reject(error)
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      // Left by `break` or `return`: what was handed over is paid, the rest comes back.
+      if (!complete && course) {
+        await course.leave().then(receipt.resolve, receipt.reject)
+      }
+    }
+  }
+
+  return {
+    events,
+    orderId: orderId.promise,
+    offset: offset.promise,
+    receipt: receipt.promise,
+    [Symbol.asyncIterator]: run,
+    bytes: async () => {
+      const parts: Uint8Array[] = []
+      for await (const part of run()) parts.push(part)
+      return concatBytes(...parts)
+    },
+  }
+}
+
+/** The course of one order, from the first chunk to the receipt. */
+interface Course {
+  /** The next chunk, or nothing when all are here. */
+  next(): Promise<Chunk | undefined>
+  /** The caller is done with a chunk. */
+  consumed(chunk: Chunk): void
+  finish(): Promise<Receipt>
+  /** Pays for what was handed over, and goes. */
+  leave(): Promise<Receipt>
+  fail(error: unknown): Promise<void>
+}
+
+function createCourse(
+  context: PurchaseContext,
+  events: ReturnType<typeof createEmitter<PurchaseEvents>>,
+  { record, standing, received, frontier: known }: Start,
+  signal: AbortSignal,
+): Course {
+  const { clock, identity, digests } = context
+  const { id, order, item, range } = record
+  const { granularity } = item
+  const payer = context.payerOf(record)
+  const payable: PayableOrder = { id, order, mode: record.mode }
+  const cap = record.mode === 'onchain' && record.payment === 'token' ? 1 : record.window
+  const began = clock.now()
+  const startedAt = received
+  const arrived = createBell()
+  const queue: Chunk[] = []
+  const builder = createMerkleBuilder(known)
+  let total = order.totalData
+  /** Bytes that have passed every check. */
+  let checked = received
+  /** Index of the chunk after them. */
+  let next = item.live ? builder.size : range.first + Math.floor(received / granularity)
+  const intake = createIntake({
+    orderId: id,
+    item,
+    total: order.totalData,
+    from: received,
+    index: next,
+    claims: record.claims || record.form === 'json',
+    seller: order.seller,
+    digests,
+  })
+  let handed: Chunk | undefined
+  let consumed = received
+  let acked = standing?.acked ?? 0
+  let current = standing
+  let chunks = 0
+  let failure: unknown
+  let reconnects = 0
+  /** Nothing has come on this link yet. */
+  let fresh = true
+  let link: Link | undefined
+  let line: { readonly stream: number; detach(): void } | undefined
+  let exit: Payload<'exit'> | undefined
+  let over = false
+  /** Keeps chunks in order where hashing is not synchronous. */
+  let tail: Promise<void> | undefined
+
+  const failWith = (error: unknown): void => {
+    failure ??= error
+    arrived.ring()
+  }
+  const onAbort = (): void => failWith(new SluiceError('ABORTED', `the purchase of "${item.id}" was aborted by the caller`, { cause: signal.reason }))
+  signal.addEventListener('abort', onAbort, { once: true })
+
+  const windowEnd = (): number => acked + unpaidWindow(Math.floor(acked / granularity), cap) * granularity
+
+  const admitted = (chunk: Chunk): void => {
+    checked = chunk.end
+    next = chunk.index + 1
+    fresh = false
+    queue.push(chunk)
+    arrived.ring()
+  }
+
+  const attach = (to: Link): void => {
+    link = to
+    fresh = true
+    line = to.attach({
+      orderId: id,
+      chunk: (frame) => {
+        if (failure !== undefined) return
+        try {
+          const chunk = intake.admit(frame, windowEnd())
+          if (!(chunk instanceof Promise)) return admitted(chunk)
+          tail = Promise.all([chunk, tail]).then(([proven]) => {
+            if (failure === undefined) admitted(proven)
+          }, failWith)
+        } catch (error) {
+          failWith(error)
+        }
+      },
+      exit: (payload) => {
+        exit = payload
+        if (payload.reason) failWith(refusal(payload.reason))
+        else if (item.live) total = intake.position
+        else if (intake.position < total) failWith(refusal(null))
+        arrived.ring()
+      },
+      lost: (reason) => {
+        if (over) return arrived.ring()
+        void reconnect(reason.reason || `code ${reason.code}`)
+      },
+    })
+  }
+
+  /** Waits for something to come. A link that stays silent while data is due is given up, and sought again. */
+  const arrival = async (): Promise<void> => {
+    const due = line !== undefined && intake.position < Math.min(total, windowEnd()) && !item.live
+    if (!due) return arrived.wait()
+    const timer = new AbortController()
+    const before = link
+    clock.sleep(fresh ? context.openTimeout : context.stallTimeout, timer.signal).then(
+      () => {
+        if (link === before) before?.close()
+      },
+      () => {},
+    )
+    await arrived.wait()
+    timer.abort()
+  }
+
+  const begin = async (): Promise<void> => {
+    const to = await context.link(record.url, signal)
+    attach(to)
+    await greet(to)
+  }
+
+  /** Asks for the order, or for the rest of it: the seed's way, by the last ACK again. */
+  const greet = async (to: Link): Promise<void> => {
+    if (checked === 0 && acked === 0) {
+      await to.send('order', orderMessage(record, line!.stream, to.session), record.verification)
+      return
+    }
+    await to.send('resume', { order_ID: id, received: checked, stream: line!.stream, session: to.session })
+    if (current) to.sendRaw(ackText(id, current.acked, current.signature, lastVerification))
+  }
+
+  const reconnect = async (why: string): Promise<void> => {
+    line = undefined
+    link = undefined
+    await tail?.catch(() => {})
+    tail = undefined
+    intake.rewind(checked, next)
+    for (let attempt = 1; !over && failure === undefined; attempt++) {
+      events.emit('reconnect', { orderId: id, attempt, reason: why })
+      try {
+        await clock.sleep(Math.min(10_000, 100 * 2 ** (attempt - 1)), signal)
+        await begin()
+        reconnects++
+        return
+      } catch (error) {
+        if (attempt >= context.reconnects || !isSluiceError(error) || !RETRIED.has(error.code)) {
+          failWith(
+            new SluiceError('CONNECTION_LOST', `lost the seller at ${record.url} (${why}); order ${id} can be resumed`, {
+              details: { order: id, url: record.url, acked },
+              cause: error,
+            }),
+          )
+          return
+        }
+      }
+    }
+  }
+
+  // --- paying ---
+
+  /** Not the caller's signal: who calls off a purchase still pays for what came. */
+  const payment = new AbortController()
+  let lastVerification = ''
+  let paying: Promise<void> | undefined
+  let delay: AbortController | undefined
+
+  /** Pays for what the caller has had: each half window, at the end, or when nothing follows for a while. */
+  const payWhenDue = (): void => {
+    if (consumed <= acked || paying) return
+    const window = unpaidWindow(Math.floor(acked / granularity), cap)
+    if (consumed - acked >= Math.ceil(window / 2) * granularity || consumed >= total) return startPaying()
+    if (delay) return
+    delay = new AbortController()
+    clock.sleep(ACK_DELAY, delay.signal).then(
+      () => {
+        delay = undefined
+        startPaying()
+      },
+      () => (delay = undefined),
+    )
+  }
+
+  const startPaying = (): void => {
+    if (paying || consumed <= acked || failure !== undefined) return
+    delay?.abort()
+    paying = payOnce()
+      .catch(failWith)
+      .finally(() => {
+        paying = undefined
+        if (failure === undefined && !over) payWhenDue()
+        arrived.ring()
+      })
+  }
+
+  /** Persist, then send: the acknowledgement is durable before it can be used against us. */
+  const payOnce = async (): Promise<void> => {
+    const transferred = consumed
+    const frontier = builder.state()
+    const { verification } = await payer.pay(payable, transferred, { signal: payment.signal })
+    const signature = await identity.signTyped('Ack', { orderId: id, transferred })
+    current = { acked: transferred, signature, frontier }
+    lastVerification = verification
+    await context.save(id, current)
+    acked = transferred
+    link?.sendRaw(ackText(id, transferred, signature, verification))
+    const elapsed = Math.max(1, clock.now() - began)
+    const rate = ((transferred - startedAt) / elapsed) * 1000
+    events.emit('progress', {
+      orderId: id,
+      bytes: transferred,
+      total,
+      paid: payFor(order, transferred),
+      price: order.price,
+      rate,
+      remaining: rate > 0 ? Math.ceil(((total - transferred) / rate) * 1000) : 0,
+    })
+  }
+
+  /** Waits until the acknowledgement of everything consumed has left. */
+  const settleUp = async (): Promise<void> => {
+    while (acked < consumed && failure === undefined) {
+      startPaying()
+      await paying
+    }
+  }
+
+  const summary = (): Omit<Receipt, 'rating'> => ({
+    orderId: id,
+    seller: order.seller,
+    item: item.id,
+    bytes: consumed,
+    chunks,
+    paid: payFor(order, acked),
+    price: order.price,
+    milliseconds: clock.now() - began,
+    reconnects,
+  })
+
+  /** Says goodbye with a rating, and waits a little for the seller's. */
+  const goodbye = async (): Promise<Receipt> => {
+    over = true
+    const opinion = context.rate(summary())
+    const rating = opinion && {
+      ...opinion,
+      signature: toHex(
+        await identity.signTyped('Rating', { orderId: id, score: opinion.score, commentHash: toHex(engine().keccak256(utf8(opinion.comment))) }),
+      ),
+    }
+    if (link?.open) {
+      await link.send('exit', { order_ID: id, session: link.session, rating: rating ?? null, reason: null })
+      const limit = clock.now() + context.exitTimeout
+      while (!exit && link.open && clock.now() < limit) {
+        await Promise.race([arrived.wait(), clock.sleep(Math.max(1, limit - clock.now()))])
+      }
+    }
+    release()
+    await context.close(id, 'done', undefined)
+    return { ...summary(), rating: (exit?.rating as Receipt['rating'] | null | undefined) ?? undefined }
+  }
+
+  const release = (): void => {
+    over = true
+    signal.removeEventListener('abort', onAbort)
+    delay?.abort()
+    line?.detach()
+  }
+
+  let beginning: Promise<void> | undefined
+  return {
+    next: async () => {
+      beginning ??= begin()
+      await beginning
+      for (;;) {
+        const chunk = queue.shift()
+        if (chunk) {
+          handed = chunk
+          return chunk
+        }
+        if (failure !== undefined) throw failure
+        if (consumed >= total && acked >= consumed) return undefined
+        await arrival()
+      }
+    },
+    consumed: (chunk) => {
+      handed = undefined
+      consumed = chunk.end
+      chunks++
+      builder.append(chunk.leaf)
+      if (standing && consumed === standing.acked && !equalBytes(builder.state(), standing.frontier)) {
+        return failWith(new SluiceError('PARTIAL_MISMATCH', `the partial data given is not what order ${id} delivered`, { details: { order: id } }))
+      }
+      payWhenDue()
+    },
+    finish: async () => {
+      await settleUp()
+      if (failure !== undefined) throw failure
+      return goodbye()
+    },
+    leave: async () => {
+      if (handed) {
+        consumed = handed.end
+        builder.append(handed.leaf)
+        chunks++
+      }
+      await settleUp()
+      return goodbye()
+    },
+    fail: async (error) => {
+      release()
+      const code = isSluiceError(error) ? error.code : 'PEER_REFUSED'
+      if (code === 'ABORTED') {
+        failure = undefined
+        await settleUp().catch(() => {})
+      }
+      payment.abort()
+      if (link?.open && code !== 'CONNECTION_LOST') {
+        const message = isSluiceError(error) ? error.shortMessage : 'the buyer has a fault of its own'
+        await link
+          .send('exit', { order_ID: id, session: link.session, rating: null, reason: { code, message: message.slice(0, 4096) } })
+          .catch(() => {})
+      }
+      if (code === 'WRONG_CHUNK') await context.close(id, 'failed', intake.evidence)
+    },
+  }
+}
+
+/** Failures of a link that another try may mend. */
+const RETRIED: ReadonlySet<string> = new Set(['CONNECTION_FAILED', 'CONNECTION_LOST', 'TIMEOUT', 'OVERLOADED'])
+
+/** The `order` message of a record. */
+function orderMessage(record: PurchaseRecord, stream: number, session: Hex): Payload<'order'> {
+  return {
+    order_hash: record.id,
+    data_ID: record.item.id,
+    payment: record.payment,
+    mode: record.mode,
+    terms: orderToWire(record.order),
+    first_chunk: record.range.first,
+    chunk_count: record.range.count,
+    form: record.form,
+    claims: record.claims,
+    stream,
+    session,
+  }
+}
+
+function ackText(id: Hex, transferred: number, signature: Uint8Array, verification: string): string {
+  return encodeMessage({ type: 'ACK', payload: { order_ID: id, transferred }, signature, verification })
+}
+
+function deferred<T>(): { readonly promise: Promise<T>; resolve(value: T): void; reject(error: unknown): void } {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  promise.catch(() => {}) // whoever asks for it hears of it
+  return { promise, resolve, reject }
+}
