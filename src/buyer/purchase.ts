@@ -314,20 +314,15 @@ function createCourse(
     })
   }
 
-  /** Waits for something to come. A link that stays silent while data is due is given up, and sought again. */
-  const arrival = async (): Promise<void> => {
-    const due = line !== undefined && intake.position < Math.min(total, windowEnd()) && !item.live
-    if (!due) return arrived.wait()
-    const timer = new AbortController()
-    const before = link
-    clock.sleep(fresh ? context.openTimeout : context.stallTimeout, timer.signal).then(
-      () => {
-        if (link === before) before?.close()
-      },
-      () => {},
-    )
-    await arrived.wait()
-    timer.abort()
+  /** Gives up a link that stays silent while data is due; it is sought again then. */
+  const watch = async (): Promise<void> => {
+    while (!over) {
+      const before = intake.position
+      const allowed = fresh ? context.openTimeout : context.stallTimeout
+      await clock.sleep(allowed, watching.signal)
+      const due = line !== undefined && !item.live && intake.position < Math.min(total, windowEnd())
+      if (due && intake.position === before) link?.close()
+    }
   }
 
   const begin = async (): Promise<void> => {
@@ -375,31 +370,32 @@ function createCourse(
 
   // --- paying ---
 
+  const watching = new AbortController()
   /** Not the caller's signal: who calls off a purchase still pays for what came. */
   const payment = new AbortController()
   let lastVerification = ''
   let paying: Promise<void> | undefined
-  let delay: AbortController | undefined
+  let delayed = false
 
   /** Pays for what the caller has had: each half window, at the end, or when nothing follows for a while. */
   const payWhenDue = (): void => {
     if (consumed <= acked || paying) return
     const window = unpaidWindow(Math.floor(acked / granularity), cap)
     if (consumed - acked >= Math.ceil(window / 2) * granularity || consumed >= total) return startPaying()
-    if (delay) return
-    delay = new AbortController()
-    clock.sleep(ACK_DELAY, delay.signal).then(
+    if (delayed) return
+    // One timer at a time, left to run out: there are thousands of payments a second.
+    delayed = true
+    clock.sleep(ACK_DELAY, watching.signal).then(
       () => {
-        delay = undefined
+        delayed = false
         startPaying()
       },
-      () => (delay = undefined),
+      () => {},
     )
   }
 
   const startPaying = (): void => {
     if (paying || consumed <= acked || failure !== undefined) return
-    delay?.abort()
     paying = payOnce()
       .catch(failWith)
       .finally(() => {
@@ -478,14 +474,17 @@ function createCourse(
   const release = (): void => {
     over = true
     signal.removeEventListener('abort', onAbort)
-    delay?.abort()
+    watching.abort()
     line?.detach()
   }
 
   let beginning: Promise<void> | undefined
   return {
     next: async () => {
-      beginning ??= begin()
+      if (!beginning) {
+        beginning = begin()
+        watch().catch(() => {}) // ends by the abort of its sleep
+      }
       await beginning
       for (;;) {
         const chunk = queue.shift()
@@ -495,7 +494,7 @@ function createCourse(
         }
         if (failure !== undefined) throw failure
         if (consumed >= total && acked >= consumed) return undefined
-        await arrival()
+        await arrived.wait()
       }
     },
     consumed: (chunk) => {

@@ -80,36 +80,35 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     covered: till.covered,
   })
 
-  /** Waits until the till changes; only progress restarts the time allowed. */
+  /** Waits until the till changes. Only progress restarts the time allowed. */
   const wait = async (position: number, signal: AbortSignal): Promise<void> => {
     const state = waitingFor(flow(position))
     const before = till.paid + till.covered
-    const timer = new AbortController()
-    const stop = (): void => timer.abort()
-    signal.addEventListener('abort', stop, { once: true })
-    try {
-      const late = context.clock.sleep(context.ackTimeout, timer.signal).then(
-        () => true,
-        () => false,
-      )
-      for (;;) {
-        const isLate = await Promise.race([bell.wait().then(() => false), late])
-        if (signal.aborted) throw new SluiceError('ABORTED', 'the stream was ended')
-        if (till.ended !== undefined || till.paid + till.covered > before || chunks.ended !== undefined) return
-        if (isLate && state === 'deposit') {
-          throw new SluiceError('DEPOSIT_SHORT', `deposit is ${till.missing} short of the order's price: it covers ${till.covered} of ${delivery.total} bytes`, {
-            details: { covered: till.covered, total: delivery.total, missing: till.missing },
-          })
-        }
-        if (isLate) {
-          throw new SluiceError('PAYMENT_LATE', `no payment came for ${position - till.paid} bytes within ${context.ackTimeout} ms`, {
-            details: { unpaid: position - till.paid, timeout: context.ackTimeout },
-          })
-        }
+    const since = context.clock.now()
+    for (;;) {
+      await bell.wait()
+      if (signal.aborted) throw new SluiceError('ABORTED', 'the stream was ended')
+      if (till.ended !== undefined || till.paid + till.covered > before || chunks.ended !== undefined) return
+      if (context.clock.now() - since < context.ackTimeout) continue
+      if (state === 'deposit') {
+        throw new SluiceError(
+          'DEPOSIT_SHORT',
+          `deposit is ${till.missing} short of the order's price: it covers ${till.covered} of ${delivery.total} bytes`,
+          { details: { covered: till.covered, total: delivery.total, missing: till.missing } },
+        )
       }
-    } finally {
-      signal.removeEventListener('abort', stop)
-      timer.abort()
+      throw new SluiceError('PAYMENT_LATE', `no payment came for ${position - till.paid} bytes within ${context.ackTimeout} ms`, {
+        details: { unpaid: position - till.paid, timeout: context.ackTimeout },
+      })
+    }
+  }
+
+  /** Rings now and then, so that a wait sees that its time is over: one timer for a stream, not one for each wait. */
+  const tick = async (signal: AbortSignal): Promise<void> => {
+    const step = Math.max(1, Math.min(1000, context.ackTimeout / 4))
+    for (;;) {
+      await context.clock.sleep(step, signal)
+      bell.ring()
     }
   }
 
@@ -129,9 +128,11 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
       }
       let position = received
       let run = false
+      const ticking = new AbortController()
       const wake = (): void => bell.ring()
       signal.addEventListener('abort', wake)
       const reader = await chunks.open(position)
+      tick(ticking.signal).catch(() => {}) // ends by the abort of its sleep
       try {
         for (;;) {
           if (signal.aborted) throw new SluiceError('ABORTED', 'the stream was ended')
@@ -152,6 +153,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           await transport.drained()
         }
       } finally {
+        ticking.abort()
         signal.removeEventListener('abort', wake)
         await reader.close()
       }
