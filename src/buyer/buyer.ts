@@ -18,8 +18,8 @@ import { CNY } from '../payments/alipay.ts'
 import type { Payer } from '../payments/payment.ts'
 import { createTokenPayer, type Reclaimed } from '../payments/token/buyer.ts'
 import { keyIdentity } from '../protocol/identity.ts'
-import { chunkCount, ETH, findItem, priceOf, rangeOf, type ChunkRange, type Item, type Menu, type Range, type Selection } from '../protocol/menu.ts'
-import type { Registry } from '../protocol/registry/registry.ts'
+import { chunkCount, ETH, findItem, menuHash, priceOf, rangeOf, ZERO32, type ChunkRange, type Item, type Menu, type Range, type Selection } from '../protocol/menu.ts'
+import type { Registry, RegistryEntry } from '../protocol/registry/registry.ts'
 import type { Connect } from '../protocol/transport.ts'
 import type { PaymentKind, PaymentMode } from '../protocol/wire.ts'
 import { openStore, openVault } from '#platform'
@@ -113,14 +113,16 @@ export interface Buyer {
   /** The orders of this store, and where they stand. */
   orders(): AsyncIterable<StoredPurchase>
   /** Adds to an order's deposit. */
-  topUp(orderId: Hex, amount: bigint): Promise<void>
+  topUp(orderId: Hex, amount: bigint, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** The menu message that an order was made from, signed by its seller: evidence of the offer. */
+  signedMenu(orderId: Hex): Promise<string | undefined>
   /**
    * Ends an order on chain and brings back what is left of its deposit; waits out the window in which the seller can
    * still show its last voucher.
    */
   reclaim(orderId: Hex, options?: { readonly signal?: AbortSignal | undefined }): Promise<Reclaimed>
   /** Takes back the whole rest of a deposit by showing the contract a wrong chunk that the seller signed. */
-  dispute(orderId: Hex): Promise<Reclaimed>
+  dispute(orderId: Hex, options?: { readonly signal?: AbortSignal | undefined }): Promise<Reclaimed>
   /** Closes connections and the store. */
   close(): Promise<void>
 }
@@ -155,11 +157,11 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const payers = [token, ...(options.payers ?? [])]
   const links = new Map<string, Promise<Link>>()
 
-  const urlOf = async (seller: string): Promise<{ url: string; account: string | undefined }> => {
-    if (/^wss?:\/\//.test(seller)) return { url: seller, account: undefined }
+  const urlOf = async (seller: string, signal: AbortSignal | undefined): Promise<{ url: string; entry: RegistryEntry | undefined }> => {
+    if (/^wss?:\/\//.test(seller)) return { url: seller, entry: undefined }
     assertArgument(options.registry, 'seller', `a ws:// or wss:// URL; to find an account, give createBuyer a registry`)
-    const entry = await options.registry.find(seller)
-    return { url: entry.endpoint, account: entry.account }
+    const entry = await options.registry.find(seller, { signal })
+    return { url: entry.endpoint, entry }
   }
 
   /** One link per seller serves all orders; a lost one is replaced by who needs it next. */
@@ -174,9 +176,25 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     return opening
   }
 
+  /** Connects to a seller, and holds what a registry says of it against what it says itself. */
+  const meet = async (seller: string, signal: AbortSignal | undefined): Promise<{ url: string; link: Link; hash: Hex }> => {
+    const { url, entry } = await urlOf(seller, signal)
+    const link = await linkTo(url, signal, entry?.account)
+    const hash = menuHash(link.menu)
+    if (entry && link.menu.seller.toLowerCase() !== entry.account.toLowerCase()) {
+      throw new SluiceError('NO_SUCH_SELLER', `${url} is the seller ${link.menu.seller}, not ${entry.account} as registered`, { details: { account: entry.account } })
+    }
+    if (entry && entry.menuHash !== ZERO32 && entry.menuHash !== hash) {
+      throw new SluiceError('MENU_MISMATCH', `the menu of ${entry.account} is not the one it registered; it must publish its new menu first`, {
+        details: { account: entry.account, registered: entry.menuHash, served: hash },
+      })
+    }
+    return { url, link, hash }
+  }
+
   const makeOrder = async (buy: BuyOptions, payment: PaymentKind, signal: AbortSignal): Promise<Start> => {
-    const { url, account } = await urlOf(buy.seller)
-    const { menu } = await linkTo(url, signal, account)
+    const { url, link, hash } = await meet(buy.seller, signal)
+    const { menu } = link
     const item = findItem(menu, buy.item)
     const range = rangeOf(item, payment === 'sample' ? { chunks: sampleOf(item) } : buy)
     const full = payment === 'sample' ? 0n : payment === 'alipay' ? item.alipayPrice : item.price
@@ -217,7 +235,9 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       window: menu.window,
       deposit: buy.deposit ?? price,
       verification: '',
+      menuHash: hash,
     }
+    if (payment !== 'sample') await book.saveMenu(hash, link.menuText)
     return { record: await fund(record, signal), received: 0 }
   }
 
@@ -277,10 +297,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
 
   return {
     address,
-    menu: async (seller, { signal } = {}) => {
-      const { url, account } = await urlOf(seller)
-      return (await linkTo(url, signal, account)).menu
-    },
+    menu: async (seller, { signal } = {}) => (await meet(seller, signal)).link.menu,
     buy: (buy) => {
       const payment = buy.payment ?? 'token'
       return purchase(payment, buy.signal, (signal) => makeOrder(buy, payment, signal))
@@ -288,14 +305,15 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     sample: ({ seller, item, signal }) => purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes(),
     resume: (id, { partial, signal } = {}) => purchase('token', signal, (until) => takeUp(id, partial, until)),
     orders: () => book.list(),
-    topUp: async (id, amount) => token.topUp((await book.get(id)).record, amount),
+    topUp: async (id, amount, { signal } = {}) => token.topUp((await book.get(id)).record, amount, { signal }),
+    signedMenu: async (id) => book.menu((await book.get(id)).record.menuHash),
     reclaim: async (id, { signal } = {}) => {
       const stored = await book.get(id)
       const standing = await book.standing(id)
       const ack = standing && { transferred: standing.acked, signature: standing.signature }
       return settled(stored, () => token.reclaim(stored.record, { ack, signal }))
     },
-    dispute: async (id) => {
+    dispute: async (id, { signal } = {}) => {
       const stored = await book.get(id)
       const { evidence } = stored
       if (!evidence) {
@@ -303,7 +321,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
           details: { order: id },
         })
       }
-      return settled(stored, () => token.dispute(stored.record, evidence))
+      return settled(stored, () => token.dispute(stored.record, evidence, { signal }))
     },
     close: async () => {
       for (const link of links.values()) (await link.catch(() => undefined))?.close()

@@ -63,6 +63,8 @@ export interface PurchaseEvents {
   progress: Progress
   /** The link was lost and is sought again. */
   reconnect: { orderId: Hex; attempt: number; reason: string }
+  /** The link is back; the stream goes on at byte `received` of the order. */
+  resume: { orderId: Hex; received: number }
 }
 
 /** A purchase that is going on. Iterate over it to let data flow; leave the loop to stop and pay only for what came. */
@@ -94,6 +96,8 @@ export interface PurchaseRecord {
   readonly window: number
   readonly deposit: bigint
   readonly verification: string
+  /** Which menu it was ordered from. */
+  readonly menuHash: Hex
 }
 
 /** Where a purchase stands: what was last acknowledged, and the Merkle frontier of the chunks before it. */
@@ -327,6 +331,11 @@ function createCourse(
 
   const begin = async (): Promise<void> => {
     const to = await context.link(record.url, signal)
+    if (to.menu.seller.toLowerCase() !== order.seller.toLowerCase()) {
+      throw new SluiceError('NO_SUCH_SELLER', `${record.url} is now the seller ${to.menu.seller}; order ${id} is with ${order.seller}`, {
+        details: { order: id, seller: order.seller },
+      })
+    }
     attach(to)
     await greet(to)
   }
@@ -353,6 +362,7 @@ function createCourse(
         await clock.sleep(Math.min(10_000, 100 * 2 ** (attempt - 1)), signal)
         await begin()
         reconnects++
+        events.emit('resume', { orderId: id, received: checked })
         return
       } catch (error) {
         if (attempt >= context.reconnects || !isSluiceError(error) || !RETRIED.has(error.code)) {

@@ -35,12 +35,17 @@ export interface PurchaseBook {
   list(): AsyncIterable<StoredPurchase>
   standing(id: Hex): Promise<Standing | undefined>
   saveStanding(id: Hex, standing: Standing): Promise<void>
+  /** Keeps a seller's signed menu, the evidence of its offer, once however many orders refer to it. */
+  saveMenu(hash: Hex, text: string): Promise<void>
+  /** A kept menu message. */
+  menu(hash: Hex): Promise<string | undefined>
 }
 
 /** Opens the book. */
 export function purchaseBook(store: Store): PurchaseBook {
   const recordKey = (id: Hex): string => `order/${id}`
   const standingKey = (id: Hex): string => `ack/${id}`
+  const menuKey = (hash: Hex): string => `menu/${hash}`
   const read = (bytes: Uint8Array): StoredPurchase => {
     try {
       return JSON.parse(new TextDecoder().decode(bytes), revive) as StoredPurchase
@@ -66,6 +71,13 @@ export function purchaseBook(store: Store): PurchaseBook {
         signature: bytes.slice(8, 73),
         frontier: bytes.slice(73),
       }
+    },
+    saveMenu: async (hash, text) => {
+      if (!(await store.get(menuKey(hash)))) await store.write([{ key: menuKey(hash), value: utf8(text) }])
+    },
+    menu: async (hash) => {
+      const bytes = await store.get(menuKey(hash))
+      return bytes && new TextDecoder().decode(bytes)
     },
     saveStanding: (id, { acked, signature, frontier }) => {
       const length = new Uint8Array(8)

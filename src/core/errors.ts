@@ -45,6 +45,7 @@ export type ErrorCode =
   | 'NO_SUCH_ITEM'
   | 'NO_SUCH_ORDER'
   | 'OFFER_EXPIRED'
+  | 'MENU_MISMATCH'
   | 'RANGE_INVALID'
   | 'PRICE_MISMATCH'
   | 'ORDER_MISMATCH'

@@ -10,6 +10,7 @@ export {
   type OpenedOrder,
   type Reclaimed,
   type ReclaimOptions,
+  type SignalOptions,
   type TokenPayer,
   type TokenPayerOptions,
 } from './token/buyer.ts'

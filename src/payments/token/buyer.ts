@@ -57,22 +57,26 @@ export interface Evidence {
 /** A payer in ETH and tokens. */
 export interface TokenPayer extends Payer {
   /** Raises a deposit. */
-  topUp(opened: OpenedOrder, amount: bigint): Promise<void>
+  topUp(opened: OpenedOrder, amount: bigint, options?: SignalOptions): Promise<void>
   /**
    * Ends an order: asks for it to be closed, waits until the seller has had its time, then settles. Shows the contract
    * what the buyer itself acknowledged last, so that a seller who is gone still gets what it earned.
    */
   reclaim(opened: OpenedOrder, options: ReclaimOptions): Promise<Reclaimed>
   /** Takes back the unpaid rest of a deposit with a wrong chunk that the seller signed. */
-  dispute(opened: OpenedOrder, evidence: Evidence): Promise<Reclaimed>
+  dispute(opened: OpenedOrder, evidence: Evidence, options?: SignalOptions): Promise<Reclaimed>
   close(): Promise<void>
 }
 
+/** How to stop waiting. */
+export interface SignalOptions {
+  readonly signal?: AbortSignal | undefined
+}
+
 /** Options of {@link TokenPayer.reclaim}. */
-export interface ReclaimOptions {
+export interface ReclaimOptions extends SignalOptions {
   /** The buyer's last acknowledgement. @default none */
   readonly ack?: { readonly transferred: number; readonly signature: Uint8Array } | undefined
-  readonly signal?: AbortSignal | undefined
 }
 
 const erc20 = /* @__PURE__ */ new Interface([
@@ -156,10 +160,10 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
         throw error
       }
     },
-    topUp: async ({ id, order }, amount) => {
-      if (!isEth(order.token)) await allow(id, order.token, amount, undefined)
+    topUp: async ({ id, order }, amount, { signal } = {}) => {
+      if (!isEth(order.token)) await allow(id, order.token, amount, signal)
       const data = dataTradeInterface.encodeFunctionData('topUp', [order, amount])
-      await sender.send({ to, data, value: isEth(order.token) ? amount : 0n }, { label: `top up order ${id}` })
+      await sender.send({ to, data, value: isEth(order.token) ? amount : 0n }, { label: `top up order ${id}`, signal })
     },
     reclaim: async ({ id, order }, { ack, signal }) => {
       const grace = await book.grace(signal)
@@ -190,10 +194,10 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
         await clock.sleep(Math.max(book.pollInterval, Math.min(60_000, ((opensAt - now) * 1000) / 2)), signal)
       }
     },
-    dispute: async ({ id, order }, { index, leaf, proof, signature }) => {
+    dispute: async ({ id, order }, { index, leaf, proof, signature }, { signal } = {}) => {
       const data = dataTradeInterface.encodeFunctionData('dispute', [order, index, leaf, [...proof], signature])
-      const receipt = await sender.send({ to, data }, { label: `dispute order ${id}` })
-      return finished(receipt, id) ?? (await outcome(id, undefined))
+      const receipt = await sender.send({ to, data }, { label: `dispute order ${id}`, signal })
+      return finished(receipt, id) ?? (await outcome(id, signal))
     },
     close: () => sender.close(),
   }
