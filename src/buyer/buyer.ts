@@ -6,26 +6,27 @@ import type { Signer } from 'ethers'
 import { deployment } from '../contracts/deployments.ts'
 import type { Order } from '../contracts/order.ts'
 import { dataTradeDigests, dataTradeDomain } from '../contracts/typedData.ts'
-import { randomBytes, toHex, utf8, type Hex } from '../core/bytes.ts'
+import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
-import { engine } from '../core/crypto/engine.ts'
 import { keyFromSecret } from '../core/crypto/key.ts'
+import { throwIfAborted } from '../core/deadline.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import { memoryStore } from '../core/store/memoryStore.ts'
 import type { Store } from '../core/store/store.ts'
 import { CNY } from '../payments/alipay.ts'
 import type { Payer } from '../payments/payment.ts'
-import { createTokenPayer, type Reclaimed } from '../payments/token/buyer.ts'
+import { createTokenPayer } from '../payments/token/buyer.ts'
+import type { Reclaimed } from '../payments/token/recovery.ts'
 import { keyIdentity } from '../protocol/identity.ts'
 import { chunkCount, ETH, findItem, menuHash, priceOf, rangeOf, ZERO32, type ChunkRange, type Item, type Menu, type Range, type Selection } from '../protocol/menu.ts'
 import type { Registry, RegistryEntry } from '../protocol/registry/registry.ts'
 import type { Connect } from '../protocol/transport.ts'
 import type { PaymentKind, PaymentMode } from '../protocol/wire.ts'
-import { openStore, openVault } from '#platform'
+import { openStore } from '#platform'
 import { connectWebSocket } from '#websocket'
 import { openLink, type Link } from './link.ts'
-import { checkPartial, type Partial } from './partial.ts'
+import type { Partial } from './partial.ts'
 import { createPurchase, type Purchase, type PurchaseContext, type PurchaseRecord, type Receipt, type Start } from './purchase.ts'
 import { purchaseBook, type StoredPurchase } from './record.ts'
 
@@ -151,7 +152,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const digests = dataTradeDigests(domain)
   const store = typeof options.store === 'string' ? await openStore(options.store) : (options.store ?? memoryStore())
   const book = purchaseBook(store)
-  const key = keyFromSecret(options.store === undefined ? randomBytes(32) : await storedSecret(store, signer, address))
+  const key = keyFromSecret(options.store === undefined ? randomBytes(32) : await (await import('./sessionKey.ts')).storedSecret(store, signer, address))
   const identity = keyIdentity(key, domain)
   const token = await createTokenPayer({ signer, domain, store, confirmations: options.confirmations, clock, log })
   const payers = [token, ...(options.payers ?? [])]
@@ -166,8 +167,12 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
 
   /** One link per seller serves all orders; a lost one is replaced by who needs it next. */
   const linkTo = async (url: string, signal?: AbortSignal, seller?: string): Promise<Link> => {
-    const known = await links.get(url)?.catch(() => undefined)
-    if (known?.open) return known
+    for (let current; (current = links.get(url)); ) {
+      const known = await current.catch(() => undefined)
+      if (known?.open) return known
+      throwIfAborted(signal, `connecting to ${url}`)
+      if (links.get(url) === current) links.delete(url) // otherwise somebody else has begun anew
+    }
     const opening = openLink({ url, connect, identity, domain, clock, signal, seller, timeout: options.connectTimeout ?? 10_000 })
     links.set(url, opening)
     opening.catch(() => {
@@ -195,6 +200,9 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const makeOrder = async (buy: BuyOptions, payment: PaymentKind, signal: AbortSignal): Promise<Start> => {
     const { url, link, hash } = await meet(buy.seller, signal)
     const { menu } = link
+    if (menu.validUntil !== undefined && clock.now() > menu.validUntil * 1000) {
+      throw new SluiceError('OFFER_EXPIRED', `the menu of ${menu.seller} is no longer valid`, { details: { seller: menu.seller, validUntil: menu.validUntil } })
+    }
     const item = findItem(menu, buy.item)
     const range = rangeOf(item, payment === 'sample' ? { chunks: sampleOf(item) } : buy)
     const full = payment === 'sample' ? 0n : payment === 'alipay' ? item.alipayPrice : item.price
@@ -264,6 +272,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     if (state === 'opening') return { record: await fund(record, signal), received: 0 }
     const standing = await book.standing(id)
     if (partial === undefined) return { record, standing, received: standing?.acked ?? 0, frontier: standing?.frontier }
+    const { checkPartial } = await import('./partial.ts')
     return { record, standing, ...(await checkPartial(record, standing, partial)) }
   }
 
@@ -347,17 +356,4 @@ const samplePayer: Payer = {
   kind: 'sample',
   open: () => Promise.resolve({ verification: '' }),
   pay: () => Promise.resolve({ verification: '' }),
-}
-
-/** The session key of a store: made once, kept sealed, so that a restarted buyer can go on with its orders. */
-async function storedSecret(store: Store, signer: Signer, address: string): Promise<Uint8Array> {
-  const vault = await openVault('sluice-session', async () =>
-    // In Node the wallet signs without asking; browsers have a key of their own for this and never come here.
-    engine().keccak256(utf8(await signer.signMessage(`Sluice: unlock the session key of ${address}`))),
-  )
-  const sealed = await store.get('session')
-  if (sealed) return vault.open(sealed)
-  const secret = randomBytes(32)
-  await store.write([{ key: 'session', value: await vault.seal(secret) }])
-  return secret
 }

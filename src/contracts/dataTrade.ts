@@ -1,11 +1,11 @@
 import { Contract, type ContractRunner, Interface } from 'ethers'
 import type { Hex } from '../core/bytes.ts'
-import { dataTradeAbi } from './generated/dataTradeAbi.ts'
+import { dataTradeFragments } from './generated/dataTradeFragments.ts'
 import type { DataTrade, DataTradeInterface } from './generated/types/DataTrade.ts'
 import type { Order } from './order.ts'
 
 /** The interface of `DataTrade.sol`: encodes calls, decodes logs and errors. */
-export const dataTradeInterface: DataTradeInterface = /* @__PURE__ */ new Interface(dataTradeAbi) as DataTradeInterface
+export const dataTradeInterface: DataTradeInterface = /* @__PURE__ */ new Interface(dataTradeFragments) as DataTradeInterface
 
 /** Where an order stands on chain, as `account` has it. */
 export const orderStates = ['none', 'open', 'settled', 'disputed'] as const
@@ -27,7 +27,9 @@ export function dataTradeContract(address: string, runner?: ContractRunner | nul
 }
 
 /** The terms of an order as the contract's calls and its `OrderCreated` event give them. */
-export type OrderStruct = { readonly [K in keyof Order]: Order[K] extends number ? bigint : Order[K] extends Hex ? string : Order[K] }
+export type OrderStruct = {
+  readonly [K in keyof Order]: Order[K] extends number ? bigint : Order[K] extends Hex ? string : Order[K]
+}
 
 /** The terms of an order out of what ethers decoded. */
 export function orderFromStruct(struct: OrderStruct): Order {

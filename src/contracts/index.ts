@@ -6,8 +6,16 @@ export { dataTradeContract, dataTradeInterface, orderFromStruct, orderStates, ty
 export { deployment, deployments, type Deployment } from './deployments.ts'
 export { dataTradeAbi } from './generated/dataTradeAbi.ts'
 export { registryAbi } from './generated/registryAbi.ts'
-export type { DataTrade } from './generated/types/DataTrade.ts'
-export type { Registry } from './generated/types/Registry.ts'
+export type {
+  TypedContractEvent,
+  TypedContractMethod,
+  TypedDeferredTopicFilter,
+  TypedEventLog,
+  TypedListener,
+  TypedLogDescription,
+} from './generated/types/common.ts'
+export type { DataTrade, DataTradeInterface } from './generated/types/DataTrade.ts'
+export type { Registry, RegistryInterface } from './generated/types/Registry.ts'
 export type { Order } from './order.ts'
 export { DATA_SERVICE, registryContract, registryInterface } from './registry.ts'
 export {

@@ -97,5 +97,3 @@ export function dataTradeDigests(domain: DataTradeDomain): DataTradeDigests {
 export function orderId(domain: DataTradeDomain, order: Order): Hex {
   return toHex(dataTradeDigests(domain).Order(order))
 }
-
-

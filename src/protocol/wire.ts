@@ -13,30 +13,42 @@ export const PROTOCOL_VERSION = 1
 /** The most bytes an order can cover: what the contract has room for. */
 export const MAX_BYTES = 2 ** 48 - 1
 
-const text = (pattern: RegExp, expected: string) => v.pipe(v.string(`must be ${expected}`), v.regex(pattern, `must be ${expected}`))
+// One kind of check throughout: every further action of the schema library would travel in each page.
+const text = (test: (value: string) => boolean, expected: string) => v.pipe(v.string('must be text'), v.check(test, `must be ${expected}`))
+const matching = (pattern: RegExp, expected: string) => text((value) => pattern.test(value), expected)
+const upTo = (length: number) => text((value) => value.length <= length, `up to ${length} characters`)
 const integer = (min: number, max: number) => {
   const message = `must be an integer from ${min} to ${max}`
-  return v.pipe(v.number(message), v.integer(message), v.minValue(min, message), v.maxValue(max, message))
+  return v.pipe(
+    v.number(message),
+    v.check((value) => Number.isInteger(value) && value >= min && value <= max, message),
+  )
 }
+const listOf = <T extends v.GenericSchema>(entry: T, most: number) =>
+  v.pipe(
+    v.array(entry, 'must be a list'),
+    v.check((value) => value.length <= most, `must have up to ${most} entries`),
+  )
+const flag = v.boolean('must be true or false')
 
-const hex32 = text(/^0x[0-9a-f]{64}$/, '0x and 64 lower-case hex digits')
-const address = text(/^0x[0-9a-f]{40}$/, '0x and 40 lower-case hex digits')
-const publicKey = text(/^0x04[0-9a-f]{128}$/, '0x04 and 128 lower-case hex digits')
-const amount = text(/^(0|[1-9][0-9]{0,31})$/, 'an amount in decimal text, up to 32 digits')
+const hex32 = matching(/^0x[0-9a-f]{64}$/, '0x and 64 lower-case hex digits')
+const address = matching(/^0x[0-9a-f]{40}$/, '0x and 40 lower-case hex digits')
+const publicKey = matching(/^0x04[0-9a-f]{128}$/, '0x04 and 128 lower-case hex digits')
+const amount = matching(/^(0|[1-9][0-9]{0,31})$/, 'an amount in decimal text, up to 32 digits')
 const bytes = integer(0, MAX_BYTES)
 const chunkIndex = integer(0, MAX_BYTES)
-const name = v.pipe(v.string('must be text'), v.minLength(1, 'must not be empty'), v.maxLength(256, 'must be up to 256 characters'))
-const prose = v.pipe(v.string('must be text'), v.maxLength(4096, 'must be up to 4,096 characters'))
+const name = text((value) => value.length >= 1 && value.length <= 256, '1 to 256 characters long')
+const prose = upTo(4096)
 
 /** 65 bytes r, s, v as the seed writes them. */
-export const signature65 = text(/^0x[0-9a-f]{130}$/, '0x and 130 lower-case hex digits')
+export const signature65 = matching(/^0x[0-9a-f]{130}$/, '0x and 130 lower-case hex digits')
 /** A transaction hash, a receipt number, or nothing. */
-export const verificationText = v.pipe(v.string('must be text'), v.maxLength(256, 'must be up to 256 characters'))
+export const verificationText = upTo(256)
 
-const paymentKind = v.picklist(['token', 'alipay', 'channel', 'sample'], 'must be token, alipay, channel or sample')
+const paymentKind = v.picklist(['token', 'alipay', 'channel', 'sample'], 'must be token or alipay or channel or sample')
 const mode = v.picklist(['voucher', 'onchain'], 'must be voucher or onchain')
 
-const common = { version: integer(1, 65_535), chain_id: text(/^[1-9][0-9]{0,19}$/, 'a chain id in decimal text'), contract: address, nonce: hex32 }
+const common = { version: integer(1, 65_535), chain_id: matching(/^[1-9][0-9]{0,19}$/, 'a chain id in decimal text'), contract: address, nonce: hex32 }
 
 const hello = v.union(
   [
@@ -54,16 +66,16 @@ const item = v.strictObject({
   token: address,
   granularity: integer(1, 4 * 1024 * 1024),
   data_root: hex32,
-  live: v.boolean('must be true or false'),
+  live: flag,
   sample: v.nullable(v.strictObject({ first_chunk: chunkIndex, chunk_count: integer(1, 1024) })),
   alipay_price: v.nullable(amount),
 })
 
 const menu = v.strictObject({
-  list_of_available_data: v.pipe(v.array(item), v.maxLength(10_000, 'must list up to 10,000 items')),
+  list_of_available_data: listOf(item, 10_000),
   granularity: integer(1, 4 * 1024 * 1024),
-  list_of_available_payment: v.pipe(v.array(paymentKind), v.maxLength(8, 'must list up to 8 kinds')),
-  list_of_available_mode: v.pipe(v.array(mode), v.maxLength(2, 'must list up to 2 modes')),
+  list_of_available_payment: listOf(paymentKind, 8),
+  list_of_available_mode: listOf(mode, 2),
   window: integer(1, 65_536),
   seller: address,
   chain_id: common.chain_id,
@@ -95,13 +107,13 @@ const order = v.strictObject({
   first_chunk: chunkIndex,
   chunk_count: integer(1, MAX_BYTES),
   form: v.picklist(['binary', 'json'], 'must be binary or json'),
-  claims: v.boolean('must be true or false'),
+  claims: flag,
   stream,
   session: hex32,
 })
 
 const rating = v.strictObject({ score: integer(1, 5), comment: prose, signature: signature65 })
-const reason = v.strictObject({ code: text(/^[A-Z][A-Z0-9_]{1,63}$/, 'an error code'), message: prose })
+const reason = v.strictObject({ code: matching(/^[A-Z][A-Z0-9_]{1,63}$/, 'an error code'), message: prose })
 
 /** RFC 4648 section 4. Looks for what doesn't belong there: a pattern of the whole overflows the stack on a large chunk. */
 function isBase64(text: string): boolean {
@@ -117,8 +129,8 @@ export const payloads = {
   data: v.strictObject({
     order_ID: hex32,
     index: chunkIndex,
-    proof: v.pipe(v.array(hex32), v.maxLength(64, 'must have up to 64 hashes')),
-    data: v.pipe(v.string('must be base64'), v.check(isBase64, 'must be base64')),
+    proof: listOf(hex32, 64),
+    data: text(isBase64, 'base64'),
   }),
   ACK: v.strictObject({ order_ID: hex32, transferred: bytes }),
   exit: v.strictObject({ order_ID: hex32, session: hex32, rating: v.nullable(rating), reason: v.nullable(reason) }),

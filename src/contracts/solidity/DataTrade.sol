@@ -118,7 +118,7 @@ contract DataTrade {
         bytes32 indexed id, address indexed buyer, address indexed seller, Order order, uint256 deposit
     );
     /// @notice `payer` raised the deposit by `amount` to `deposit`.
-    event ToppedUp(bytes32 indexed id, address indexed payer, uint256 amount, uint256 deposit);
+    event ToppedUp(bytes32 indexed id, address indexed payer, address indexed seller, uint256 amount, uint256 deposit);
     /// @notice The buyer recorded that it has the first `transferred` bytes.
     event TransferredUpdated(bytes32 indexed id, uint64 transferred);
     /// @notice The seller was paid `amount`, in all for the first `transferred` bytes; the order goes on.
@@ -300,20 +300,15 @@ contract DataTrade {
         if (deposit > order.price || (deposit == 0 && order.price != 0)) revert DepositOutOfRange(deposit, order.price);
 
         id = orderId(order);
-        if (_orders[id].state != State.None) revert OrderIdTaken(id);
-        _orders[id] = Stored({
-            buyer: order.buyer,
-            totalData: uint48(order.totalData),
-            transferred: 0,
-            seller: order.seller,
-            startedFrom: uint32(block.timestamp),
-            deadline: uint32(order.deadline),
-            deposit: uint104(deposit),
-            paid: 0,
-            closeAt: 0,
-            state: State.Open,
-            rated: 0
-        });
+        Stored storage stored = _orders[id];
+        if (stored.state != State.None) revert OrderIdTaken(id);
+        stored.buyer = msg.sender;
+        stored.totalData = uint48(order.totalData);
+        stored.seller = order.seller;
+        stored.startedFrom = uint32(block.timestamp);
+        stored.deadline = uint32(order.deadline);
+        stored.deposit = uint104(deposit);
+        stored.state = State.Open;
         emit OrderCreated(id, order.buyer, order.seller, order, deposit);
         _pull(order.token, deposit);
     }
@@ -327,7 +322,7 @@ contract DataTrade {
         if (amount == 0 || amount > largest) revert DepositOutOfRange(amount, largest);
         deposit += amount;
         stored.deposit = uint104(deposit);
-        emit ToppedUp(id, msg.sender, amount, deposit);
+        emit ToppedUp(id, msg.sender, order.seller, amount, deposit);
         _pull(order.token, amount);
     }
 
@@ -449,28 +444,16 @@ contract DataTrade {
         if (stored.state == State.None) revert OrderNotFound(id);
         if (stored.state == State.Open) revert OrderNotFinished(id);
 
-        address rater = signature.length == 0
-            ? msg.sender
-            : _recover(keccak256(abi.encode(RATING_TYPEHASH, id, score, commentHash)), signature);
-        address ratee = order.seller;
-        uint8 side = RATED_BY_BUYER;
-        if (rater == order.seller) {
-            ratee = order.buyer;
-            side = RATED_BY_SELLER;
-        } else if (rater != address(0) && rater == order.ackSigner) {
-            rater = order.buyer;
-        } else if (rater != order.buyer) {
-            revert RaterNotInvolved(rater, order.buyer, order.seller);
-        }
+        (address rater, address ratee, uint8 side) = _sides(
+            order,
+            signature.length == 0
+                ? msg.sender
+                : _recover(keccak256(abi.encode(RATING_TYPEHASH, id, score, commentHash)), signature)
+        );
         if (stored.rated & side != 0) revert AlreadyRated(id, rater);
         stored.rated |= side;
-
-        uint112 paid = stored.paid;
-        Standing storage standing = _standings[order.token][ratee];
-        standing.weightedScore += paid * score;
-        standing.weight += paid;
-        standing.count += 1;
-        emit Rated(id, rater, ratee, order.token, score, paid, commentHash);
+        _addScore(_standings[order.token][ratee], score, stored.paid);
+        emit Rated(id, rater, ratee, order.token, score, stored.paid, commentHash);
     }
 
     /// @notice Takes out the caller's credit.
@@ -632,6 +615,21 @@ contract DataTrade {
     /// @dev From when on anyone may settle.
     function _opensAt(uint256 closeAt, uint256 deadline) private view returns (uint256) {
         return closeAt != 0 ? closeAt : deadline + grace;
+    }
+
+    /// @dev Which side an account speaks for, who is on the other, and the side's bit.
+    function _sides(Order calldata order, address speaker) private pure returns (address, address, uint8) {
+        if (speaker == order.seller) return (order.seller, order.buyer, RATED_BY_SELLER);
+        if (speaker == address(0) || (speaker != order.buyer && speaker != order.ackSigner)) {
+            revert RaterNotInvolved(speaker, order.buyer, order.seller);
+        }
+        return (order.buyer, order.seller, RATED_BY_BUYER);
+    }
+
+    function _addScore(Standing storage standing, uint8 score, uint112 paid) private {
+        standing.weightedScore += paid * score;
+        standing.weight += paid;
+        standing.count += 1;
     }
 
     // ----------------------------------------------------------------------------------------------------- digests

@@ -4,11 +4,9 @@
  */
 import { keccak256, sha256 as ethersSha256 } from 'ethers'
 import { concatBytes, fromHex } from '../bytes.ts'
-import { browserVault } from '../crypto/browserVault.ts'
 import type { Engine } from '../crypto/engine.ts'
 import { ethersSecp256k1 } from '../crypto/ethers.ts'
 import type { Vault } from '../crypto/vault.ts'
-import { openIdbStore } from '../store/openIdbStore.ts'
 import type { Store } from '../store/store.ts'
 
 const joined = (parts: Uint8Array[]): Uint8Array => (parts.length === 1 ? parts[0]! : concatBytes(...parts))
@@ -35,8 +33,11 @@ export const defaultEngine: Engine = {
   digest,
 }
 
+// What keeps things is loaded when somebody wants them kept: a page that only buys does without.
+
 /** Opens the default store: an IndexedDB database named `path`. @throws `STORE_LOCKED`, `STORE_FAILED` */
-export function openStore(path: string): Promise<Store> {
+export async function openStore(path: string): Promise<Store> {
+  const { openIdbStore } = await import('../store/openIdbStore.ts')
   return openIdbStore(path)
 }
 
@@ -44,6 +45,7 @@ export function openStore(path: string): Promise<Store> {
  * Opens the default vault: the browser makes its key and keeps it to itself, so `deriveSecret` is not called.
  * @throws `BAD_ARGUMENT` on a page without WebCrypto, `STORE_FAILED` when IndexedDB fails.
  */
-export function openVault(name: string, _deriveSecret: () => Promise<Uint8Array>): Promise<Vault> {
+export async function openVault(name: string, _deriveSecret: () => Promise<Uint8Array>): Promise<Vault> {
+  const { browserVault } = await import('../crypto/browserVault.ts')
   return browserVault(name)
 }

@@ -11,6 +11,8 @@ import type { Clock } from '../../core/clock.ts'
 
 /** An order as the chain has it. */
 export interface ChainOrder {
+  /** Number of the block that shows it. */
+  readonly block: number
   /** `none` also for an order that isn't deep enough yet. */
   readonly state: OrderState
   readonly deposit: bigint
@@ -47,13 +49,14 @@ export function chainBook(provider: Provider, domain: DataTradeDomain, clock: Cl
     pollInterval: pollIntervalOf(domain.chainId),
     order: async (id, confirmations, signal) => {
       const blockTag = (await rpc.head({ attempts: ATTEMPTS, signal })) - confirmations + 1
-      if (blockTag < 0) return { state: 'none', deposit: 0n, paid: 0n, transferred: 0, closeAt: 0 }
+      if (blockTag < 0) return { block: blockTag, state: 'none', deposit: 0n, paid: 0n, transferred: 0, closeAt: 0 }
       // Both at one block, so that they belong together.
       const [seen, account] = await rpc.ask('order', () => Promise.all([contract.orders(id, { blockTag }), contract.account(id, { blockTag })]), {
         attempts: ATTEMPTS,
         signal,
       })
       return {
+        block: blockTag,
         state: orderStates[Number(account.state)]!,
         deposit: account.deposit,
         paid: account.paid,

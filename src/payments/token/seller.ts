@@ -50,6 +50,9 @@ export interface TokenPayments extends PaymentMethod {
 /** Orders in one settling transaction: at about 50,000 gas each, well within a block. */
 const BATCH = 50
 
+/** Milliseconds that closing waits for a settlement; what is left is done at the next start. */
+const CLOSE_TIMEOUT = 10_000
+
 /** What a seller holds of one order. */
 interface Purse {
   readonly payable: PayableOrder
@@ -59,6 +62,8 @@ interface Purse {
   ended: string | undefined
   /** Whether it waits to be settled. */
   due: boolean
+  /** The block that showed the order, until the watcher has come there: reorganisations before it are not told. */
+  seenAt: number | undefined
   till: Till
 }
 
@@ -116,12 +121,11 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
         return slot.settled
       },
       finish: async () => {
-        purse.due = true
-        await store.write([{ key: orderKey(payable.id), value: encodeOrder(payable, true) }])
+        await makeDue(purse)
         schedule(settleDelay)
       },
     }
-    const purse: Purse = { payable, voucher, deposit: 0n, ended: undefined, due, till }
+    const purse: Purse = { payable, voucher, deposit: 0n, ended: undefined, due, seenAt: undefined, till }
     return purse
   }
 
@@ -138,7 +142,13 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     }
     if (payable.mode === 'onchain') await recorded(id, ack.transferred)
     const { transferred, signature } = ack
-    await store.write([{ key: voucherKey(id), value: concatBytes(amountBytes(transferred), signature) }])
+    const voucherChange = { key: voucherKey(id), value: concatBytes(amountBytes(transferred), signature) }
+    if (purses.has(id)) await store.write([voucherChange])
+    else {
+      // It had ended with nothing earned, and was put away.
+      purses.set(id, purse)
+      await store.write([voucherChange, { key: orderKey(id), value: encodeOrder(payable, true) }])
+    }
     purse.voucher = { transferred, signature }
     if (purse.ended !== undefined || purse.due) schedule(0) // it came after the end, and is worth something all the same
     if (transferred === order.totalData) log.debug('order is paid in full', { order: id })
@@ -214,6 +224,16 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     await store.write([orderKey(id), voucherKey(id)].map((key) => ({ key, value: null })))
   }
 
+  /** Deposits only grow; what is read may be older than what was heard. */
+  const raise = (purse: Purse, deposit: bigint): void => {
+    if (deposit > purse.deposit) purse.deposit = deposit
+  }
+
+  const makeDue = (purse: Purse): Promise<void> => {
+    purse.due = true
+    return store.write([{ key: orderKey(purse.payable.id), value: encodeOrder(purse.payable, true) }])
+  }
+
   const end = (purse: Purse, why: string): void => {
     purse.ended = why
     purse.till.onChange?.()
@@ -225,13 +245,13 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     if (!purse) return
     switch (parsed.name) {
       case 'ToppedUp':
-        purse.deposit = parsed.args.deposit as bigint
+        raise(purse, parsed.args.deposit as bigint)
         purse.till.onChange?.()
         return
       case 'CloseRequested':
         log.info('a buyer closes its order', { order: purse.payable.id })
         end(purse, 'the buyer has asked to close it')
-        purse.due = true
+        await makeDue(purse) // durable: the watcher won't tell it again, and the buyer doesn't wait for ever
         schedule(0)
         return
       default:
@@ -242,15 +262,24 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
 
   /** After a reorg every order is looked at anew: one that has left the chain pays nothing. */
   const onRollback = async (): Promise<void> => {
-    for (const purse of purses.values()) {
-      const seen = await book.order(purse.payable.id, confirmations, closing.signal)
-      if (seen.state === 'none') end(purse, 'a reorganisation took it off the chain')
-      else purse.deposit = seen.deposit
+    for (const purse of purses.values()) await lookAgain(purse)
+  }
+
+  const lookAgain = async (purse: Purse): Promise<void> => {
+    const seen = await book.order(purse.payable.id, confirmations, closing.signal)
+    if (seen.state !== 'none') purse.deposit = seen.deposit
+    else if (purse.deposit > 0n) {
+      purse.deposit = 0n
+      end(purse, 'a reorganisation took it off the chain')
     }
   }
 
-  const onBlock = ({ timestamp }: { timestamp: number }): void => {
+  const onBlock = async ({ number, timestamp }: { number: number; timestamp: number }): Promise<void> => {
     for (const purse of purses.values()) {
+      if (purse.seenAt !== undefined && purse.seenAt <= number) {
+        await lookAgain(purse)
+        purse.seenAt = undefined
+      }
       if (purse.due || timestamp <= purse.payable.order.deadline) continue
       end(purse, 'its deadline has passed')
       purse.due = true
@@ -292,7 +321,7 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
   }
 
   const settleDue = async (signal: AbortSignal): Promise<void> => {
-    while (settling) await settling.catch(() => {})
+    while (settling) await withDeadline({ what: 'the settlement under way', signal, clock }, () => settling?.catch(() => {}) ?? keptNow)
     settling = settleAll(signal).finally(() => (settling = undefined))
     return settling
   }
@@ -302,7 +331,9 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     for (const purse of due) if (!worthSettling(purse)) await forget(purse)
     // Next to each other, payouts to one account in one token are one transfer.
     const batchable = due.filter(worthSettling).sort((a, b) => (a.payable.order.token < b.payable.order.token ? -1 : 1))
-    for (let at = 0; at < batchable.length; at += BATCH) await settleBatch(batchable.slice(at, at + BATCH), signal)
+    const batches: Purse[][] = []
+    for (let at = 0; at < batchable.length; at += BATCH) batches.push(batchable.slice(at, at + BATCH))
+    await eachOf(batches, (batch) => settleBatch(batch, signal))
   }
 
   const settleBatch = async (batch: readonly Purse[], signal: AbortSignal): Promise<void> => {
@@ -325,11 +356,18 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     } catch (error) {
       if (items.length > 1 && !isSluiceError(error, 'TRANSACTION_UNKNOWN') && !isSluiceError(error, 'RPC_FAILED') && !isSluiceError(error, 'ABORTED')) {
         // One of them is at fault: it must not hold up the others.
-        for (const purse of batch) await settleBatch([purse], signal)
+        await eachOf(batch, (purse) => settleBatch([purse], signal))
         return
       }
       if (!isSluiceError(error, 'ORDER_ALREADY_FINISHED') && !isSluiceError(error, 'ORDER_NOT_FOUND')) throw error
-      log.warn('an order was over before it could be settled', { order: batch[0]!.payable.id, code: error.code })
+      const { id, order } = batch[0]!.payable
+      if (error.code === 'ORDER_NOT_FOUND' && (await book.time(signal)) <= order.deadline) {
+        // A reorganisation took it away, or the node is behind: as long as it can come back, so can the money.
+        log.warn('an order is missing on chain; it is looked for again', { order: id })
+        schedule(10 * book.pollInterval)
+        return
+      }
+      log.warn('an order was over before it could be settled', { order: id, code: error.code })
     }
     for (const purse of batch) {
       end(purse, 'it is settled')
@@ -359,13 +397,18 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
           details: { order: id, deadline: order.deadline, minLifetime },
         })
       }
-      const found = await confirmed(payable, verification, signal)
       const purse = known ?? createPurse(payable, undefined, false)
-      purse.deposit = found.deposit
       purse.ended = undefined
-      if (!known) {
-        await store.write([{ key: orderKey(id), value: encodeOrder(payable, false) }])
-        purses.set(id, purse)
+      // Before the look at the chain: what happens there meanwhile must find it.
+      purses.set(id, purse)
+      try {
+        const { deposit, block } = await confirmed(payable, verification, signal)
+        raise(purse, deposit)
+        purse.seenAt = block
+        if (!known) await store.write([{ key: orderKey(id), value: encodeOrder(payable, purse.due) }])
+      } catch (error) {
+        if (!known) purses.delete(id)
+        throw error
       }
       return purse.till
     },
@@ -373,7 +416,7 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     close: async () => {
       timer?.abort()
       await watcher.stop()
-      await settleDue(AbortSignal.timeout(30_000)).catch((error: unknown) =>
+      await withDeadline({ what: 'the last settlement', ms: CLOSE_TIMEOUT, clock }, settleDue).catch((error: unknown) =>
         log.error('orders are left to be settled at the next start', { reason: error instanceof Error ? error.message : String(error) }),
       )
       closing.abort()
@@ -383,6 +426,13 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
 }
 
 const keptNow = Promise.resolve()
+
+/** Does all, even when one fails. @throws what the first failure threw. */
+async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+  const failures: unknown[] = []
+  for (const item of items) await act(item).catch((error: unknown) => failures.push(error))
+  if (failures.length > 0) throw failures[0]
+}
 
 function amountBytes(amount: number): Uint8Array {
   const bytes = new Uint8Array(8)

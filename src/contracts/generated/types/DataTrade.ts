@@ -476,18 +476,21 @@ export namespace ToppedUpEvent {
   export type InputTuple = [
     id: BytesLike,
     payer: AddressLike,
+    seller: AddressLike,
     amount: BigNumberish,
     deposit: BigNumberish
   ];
   export type OutputTuple = [
     id: string,
     payer: string,
+    seller: string,
     amount: bigint,
     deposit: bigint
   ];
   export interface OutputObject {
     id: string;
     payer: string;
+    seller: string;
     amount: bigint;
     deposit: bigint;
   }
@@ -1017,7 +1020,7 @@ export interface DataTrade extends BaseContract {
       SettledEvent.OutputObject
     >;
 
-    "ToppedUp(bytes32,address,uint256,uint256)": TypedContractEvent<
+    "ToppedUp(bytes32,address,address,uint256,uint256)": TypedContractEvent<
       ToppedUpEvent.InputTuple,
       ToppedUpEvent.OutputTuple,
       ToppedUpEvent.OutputObject

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs'
+import { ZeroAddress, ZeroHash, type Interface } from 'ethers'
+import { expect, it } from 'vitest'
+import { errorCodeOf, revertError } from '../core/chain/revert.ts'
+import { dataTradeInterface } from './dataTrade.ts'
+import { dataTradeAbi } from './generated/dataTradeAbi.ts'
+import { registryAbi } from './generated/registryAbi.ts'
+import { registryInterface } from './registry.ts'
+
+const source = readFileSync(new URL('../core/errors.ts', import.meta.url), 'utf8')
+
+/** The members of a union type of `errors.ts`, which has no form at run time. */
+function members(type: string): string[] {
+  const declaration = new RegExp(`export type ${type} =((?:\\s*//.*|\\s*\\| \\S+)+)`).exec(source)
+  return [...(declaration?.[1] ?? '').matchAll(/\| '([A-Z_]+)'/g)].map(([, code]) => code!)
+}
+
+const names = [...dataTradeAbi, ...registryAbi].filter((entry) => entry.type === 'error').map(({ name }) => name)
+
+it('every custom error has its code, and every code its custom error', () => {
+  expect(members('ContractErrorCode').sort()).toEqual(names.map(errorCodeOf).sort())
+})
+
+it('no code of a contract means something else too', () => {
+  const others = new Set(members('ErrorCode'))
+  expect(others.size).toBeGreaterThan(20)
+  expect(members('ContractErrorCode').filter((code) => others.has(code))).toEqual([])
+})
+
+it.each([
+  ['DataTrade.sol', dataTradeInterface, dataTradeAbi],
+  ['Registry.sol', registryInterface, registryAbi],
+] as const)('%s: what it reverts with becomes a typed error', (_, face: Interface, abi) => {
+  for (const entry of abi) {
+    if (entry.type !== 'error') continue
+    const fragment = face.getError(entry.name)!
+    const zeros: Record<string, unknown> = { address: ZeroAddress, bytes32: ZeroHash }
+    const zero = fragment.inputs.map(({ baseType }) => zeros[baseType] ?? 0)
+    const error = revertError(face.encodeErrorResult(fragment, zero), [dataTradeInterface, registryInterface])
+    expect(error.code).toBe(errorCodeOf(entry.name))
+    expect(Object.keys(error.details)).toEqual(['error', ...fragment.inputs.map((input) => input.name)])
+  }
+})
