@@ -37,7 +37,7 @@ export async function withDeadline<T>(options: DeadlineOptions, run: (signal: Ab
       if (ms !== undefined) {
         clock.sleep(ms, timer.signal).then(
           () => fail(new SluiceError('TIMEOUT', `${what} did not come within ${ms} ms`, { details: { what, ms } })),
-          () => {} // called off below
+          () => {}, // called off below
         )
       }
       run(stop.signal).then(resolve, reject)

@@ -11,9 +11,9 @@ import { silentLogger, type Logger } from './log.ts'
  */
 export interface Events<M extends object> {
   /** Calls `listener` at every `event` until the returned function is called. */
-  on<K extends keyof M & string>(event: K, listener: (payload: M[K]) => void): () => void
+  on<K extends keyof M & string>(event: K, listener: (payload: M[K]) => unknown): () => void
   /** Calls `listener` at the next `event` only, unless the returned function is called before. */
-  once<K extends keyof M & string>(event: K, listener: (payload: M[K]) => void): () => void
+  once<K extends keyof M & string>(event: K, listener: (payload: M[K]) => unknown): () => void
 }
 
 /** The side of {@link Events} that the node itself holds. */

@@ -68,7 +68,10 @@ export function advise(error: unknown): Advice {
   const status = httpStatus(error)
   if (status !== undefined) return adviseHttp(status)
   const inner = jsonRpcError(error)
-  if (isSluiceError(error)) return SLUICE[error.code] ?? 'abort'
+  if (isSluiceError(error)) {
+    const { rpcCode } = error.details
+    return (typeof rpcCode === 'number' ? JSON_RPC[rpcCode] : undefined) ?? SLUICE[error.code] ?? 'abort'
+  }
   const { code } = error
   // ethers calls every error a node can answer a call with a CALL_EXCEPTION, and what it cannot place UNKNOWN_ERROR.
   if (inner && (code === 'UNKNOWN_ERROR' || (code === 'CALL_EXCEPTION' && error.data == null))) {
@@ -145,7 +148,7 @@ export function backoff(
     maxDelay = 30_000,
     random = Math.random,
     factor = 1,
-  }: Pick<RetryOptions, 'delay' | 'maxDelay' | 'random'> & { factor?: number } = {}
+  }: Pick<RetryOptions, 'delay' | 'maxDelay' | 'random'> & { factor?: number } = {},
 ): number {
   const whole = Math.min(delay * factor * 2 ** (attempt - 1), maxDelay)
   return factor > 1 ? whole : Math.round(whole * (1 - random() / 2))
