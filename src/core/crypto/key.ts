@@ -15,6 +15,8 @@ export interface Key {
   readonly publicKey: Uint8Array
   /** Signs a 32-byte digest: 65 bytes r, s, v with v 27 or 28. */
   sign(digest: Uint8Array): Uint8Array
+  /** `[Key 0x…]`. */
+  toString(): string
 }
 
 /** Makes a key of 32 secret bytes, which are copied. @throws `BAD_KEY` unless they are a secret key of secp256k1. */

@@ -6,9 +6,9 @@ import { equalBytes } from '../bytes.ts'
 import { assertArgument, SluiceError } from '../errors.ts'
 import type { Secp256k1 } from './engine.ts'
 
-/** The bare arithmetic, on arguments already checked. Throws, or gives `null`, where there is no answer. */
+/** The bare arithmetic, on arguments already checked. Where there is no answer it throws or gives `null`. */
 export interface CurveArithmetic {
-  publicKey(secretKey: Uint8Array, compressed: boolean): Uint8Array | null
+  publicKey(secretKey: Uint8Array, compressed: boolean): Uint8Array
   /** Deterministic (RFC 6979) with low s; a digest below n. */
   sign(digest: Uint8Array, secretKey: Uint8Array): { readonly rs: Uint8Array; readonly recovery: number }
   /** The 65-byte key. */
@@ -51,12 +51,12 @@ export function createSecp256k1(name: string, curve: CurveArithmetic): Secp256k1
     name,
     publicKey(secretKey, compressed = false) {
       assertSecretKey(secretKey)
-      return calculated(attempt(() => curve.publicKey(secretKey, compressed)))
+      return curve.publicKey(secretKey, compressed)
     },
     sign(digest, secretKey) {
       assertDigest(digest)
       assertSecretKey(secretKey)
-      const signed = calculated(attempt(() => curve.sign(reduced(digest), secretKey)))
+      const signed = curve.sign(reduced(digest), secretKey)
       const signature = new Uint8Array(65)
       signature.set(signed.rs)
       signature[64] = 27 + signed.recovery
@@ -142,12 +142,6 @@ function attempt<T>(run: () => T | null): T | null {
   } catch {
     return null
   }
-}
-
-/** What has an answer for every secret key in range. */
-function calculated<T>(result: T | null): T {
-  if (result === null) throw new SluiceError('BAD_KEY', 'the curve refused the secret key')
-  return result
 }
 
 function badSignature(flaw: string): SluiceError {

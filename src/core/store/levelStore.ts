@@ -41,6 +41,7 @@ export function levelStore<Format>(database: AbstractLevel<Format>, options: Lev
   }
 
   const flush = async (): Promise<void> => {
+    await Promise.resolve() // what is written in the same turn shares the first batch
     while (waiting.length > 0) {
       const writes = waiting
       waiting = []
@@ -70,7 +71,8 @@ export function levelStore<Format>(database: AbstractLevel<Format>, options: Lev
       assertOpen()
       const encoded = encodeKey(key)
       try {
-        return await database.get<Uint8Array, Uint8Array>(encoded, encoding)
+        const value = await database.get<Uint8Array, Uint8Array>(encoded, encoding)
+        return value && plain(value)
       } catch (cause) {
         throw failed('read', cause)
       }
@@ -98,7 +100,7 @@ export function levelStore<Format>(database: AbstractLevel<Format>, options: Lev
       try {
         for await (const [key, value] of iterator) {
           assertOpen()
-          yield [decodeKey(key), value]
+          yield [decodeKey(key), plain(value)]
           assertOpen()
         }
       } catch (cause) {
@@ -117,4 +119,9 @@ export function levelStore<Format>(database: AbstractLevel<Format>, options: Lev
       return closing
     },
   }
+}
+
+/** A plain array of the caller's own: engines give Buffers, or the very bytes they hold. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes)
 }

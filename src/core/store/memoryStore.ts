@@ -34,6 +34,7 @@ export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store
     },
     async *list(prefix) {
       assertOpen()
+      if (prefix !== '') encodeKey(prefix)
       for (const key of [...entries.keys()].filter((key) => key.startsWith(prefix)).sort(byCodePoint)) {
         assertOpen()
         const value = entries.get(key)
