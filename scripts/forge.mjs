@@ -3,10 +3,12 @@
  *
  *     node scripts/forge.mjs test [ARGUMENTS OF FORGE]
  *
- * Forge wants a native compiler. It gets a launcher that starts this file again, with `--as-solc`, to play one.
+ * Forge wants a native compiler. It gets a launcher that starts this file again, with `--as-solc`, to play one. What
+ * the tests deploy is compiled apart, to `cache/deployed`, with the settings that we deploy with.
  * @module
  */
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -16,7 +18,10 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 const [first, ...rest] = process.argv.slice(2)
 
 if (first === '--as-solc') await beSolc(rest)
-else runForge(process.argv.slice(2))
+else {
+  await compileDeployed()
+  runForge(process.argv.slice(2))
+}
 
 /** What forge asks of a compiler: its version, or to compile the JSON on its input. */
 async function beSolc(args) {
@@ -26,6 +31,24 @@ async function beSolc(args) {
   } else {
     process.stdout.write(solc.compile(readFileSync(0, 'utf8')))
   }
+}
+
+/** Writes the creation code of what we deploy, unless it is there already. */
+async function compileDeployed() {
+  const folder = join(root, 'cache/deployed')
+  const sources = ['src/contracts/solidity/DataTrade.sol', 'src/contracts/solidity/Registry.sol']
+  const inputs = [...sources, 'scripts/solc.mjs', 'node_modules/solc/package.json', 'node_modules/@openzeppelin/contracts/package.json']
+  const hash = createHash('sha256')
+  for (const input of inputs) hash.update(readFileSync(join(root, input))).update('\0')
+  const key = hash.digest('hex')
+  const keyFile = join(folder, 'inputs')
+  if (existsSync(keyFile) && readFileSync(keyFile, 'utf8') === key) return
+  const { compile } = await import('./solc.mjs')
+  mkdirSync(folder, { recursive: true })
+  for (const [name, { abi, bytecode }] of Object.entries(compile(sources))) {
+    writeFileSync(join(folder, `${name}.json`), JSON.stringify({ abi, bytecode }))
+  }
+  writeFileSync(keyFile, key)
 }
 
 function runForge(args) {
