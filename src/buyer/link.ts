@@ -107,6 +107,9 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
     if (menu.seller.toLowerCase() !== hello.key.toLowerCase()) {
       throw new SluiceError('BAD_MESSAGE', `menu payload: seller is ${menu.seller}, but ${hello.key} said hello`, { details: { field: 'seller' } })
     }
+    if (menu.chainId !== domain.chainId || menu.contract.toLowerCase() !== domain.verifyingContract.toLowerCase()) {
+      throw new SluiceError('WRONG_CHAIN', `the menu is for chain ${menu.chainId} and contract ${menu.contract}, not for ${domain.chainId} and ${domain.verifyingContract}`)
+    }
     return menu
   }
 
@@ -147,8 +150,13 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
     }
 
     const takeExit = (message: MessageOf<'exit'>): void => {
-      const { order_ID, reason } = message.payload
-      if (hello) assertSignedBy(messageDigest(message), message.signature, hello.key, { field: 'exit', owner: 'the seller who said hello' })
+      const { order_ID, reason, session } = message.payload
+      if (hello) {
+        assertSignedBy(messageDigest(message), message.signature, hello.key, { field: 'exit', owner: 'the seller who said hello' })
+        if (session !== hello.session) {
+          throw new SluiceError('BAD_MESSAGE', 'exit payload: session is not the nonce of this connection', { details: { field: 'session' } })
+        }
+      }
       for (const line of lines.values()) if (line.orderId === order_ID) line.exit(message.payload)
       if (!greeted) reject(refusal(reason))
     }

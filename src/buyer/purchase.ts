@@ -261,6 +261,8 @@ function createCourse(
   let chunks = 0
   let failure: unknown
   let reconnects = 0
+  /** Tries to find the seller again since a chunk last came: a link on which nothing comes is no better than none. */
+  let attempts = 0
   /** Nothing has come on this link yet. */
   let fresh = true
   let link: Link | undefined
@@ -283,6 +285,7 @@ function createCourse(
     checked = chunk.end
     next = chunk.index + 1
     fresh = false
+    attempts = 0
     queue.push(chunk)
     arrived.ring()
   }
@@ -320,12 +323,16 @@ function createCourse(
 
   /** Gives up a link that stays silent while data is due; it is sought again then. */
   const watch = async (): Promise<void> => {
+    const step = Math.min(context.openTimeout, context.stallTimeout) / 4
+    let position = -1
+    let since = 0
     while (!over) {
-      const before = intake.position
-      const allowed = fresh ? context.openTimeout : context.stallTimeout
-      await clock.sleep(allowed, watching.signal)
+      await clock.sleep(step, watching.signal)
       const due = line !== undefined && !item.live && intake.position < Math.min(total, windowEnd())
-      if (due && intake.position === before) link?.close()
+      if (!due || intake.position !== position) {
+        position = intake.position
+        since = clock.now()
+      } else if (clock.now() - since >= (fresh ? context.openTimeout : context.stallTimeout)) link?.close()
     }
   }
 
@@ -356,7 +363,16 @@ function createCourse(
     await tail?.catch(() => {})
     tail = undefined
     intake.rewind(checked, next)
-    for (let attempt = 1; !over && failure === undefined; attempt++) {
+    const giveUp = (cause: unknown): void =>
+      failWith(
+        new SluiceError('CONNECTION_LOST', `lost the seller at ${record.url} (${why}); order ${id} can be resumed`, {
+          details: { order: id, url: record.url, acked },
+          cause,
+        }),
+      )
+    while (!over && failure === undefined) {
+      if (attempts >= context.reconnects) return giveUp(undefined)
+      const attempt = ++attempts
       events.emit('reconnect', { orderId: id, attempt, reason: why })
       try {
         await clock.sleep(Math.min(10_000, 100 * 2 ** (attempt - 1)), signal)
@@ -365,15 +381,7 @@ function createCourse(
         events.emit('resume', { orderId: id, received: checked })
         return
       } catch (error) {
-        if (attempt >= context.reconnects || !isSluiceError(error) || !RETRIED.has(error.code)) {
-          failWith(
-            new SluiceError('CONNECTION_LOST', `lost the seller at ${record.url} (${why}); order ${id} can be resumed`, {
-              details: { order: id, url: record.url, acked },
-              cause: error,
-            }),
-          )
-          return
-        }
+        if (attempts >= context.reconnects || !isSluiceError(error) || !RETRIED.has(error.code)) return giveUp(error)
       }
     }
   }
@@ -387,11 +395,14 @@ function createCourse(
   let paying: Promise<void> | undefined
   let delayed = false
 
-  /** Pays for what the caller has had: each half window, at the end, or when nothing follows for a while. */
+  /**
+   * Pays for what the caller has had: each quarter window, so that three quarters are on their way while a payment is; at
+   * the end; and when nothing follows for a while.
+   */
   const payWhenDue = (): void => {
     if (consumed <= acked || paying) return
     const window = unpaidWindow(Math.floor(acked / granularity), cap)
-    if (consumed - acked >= Math.ceil(window / 2) * granularity || consumed >= total) return startPaying()
+    if (consumed - acked >= Math.ceil(window / 4) * granularity || consumed >= total) return startPaying()
     if (delayed) return
     // One timer at a time, left to run out: there are thousands of payments a second.
     delayed = true
@@ -421,9 +432,10 @@ function createCourse(
     const frontier = builder.state()
     const { verification } = await payer.pay(payable, transferred, { signal: payment.signal })
     const signature = await identity.signTyped('Ack', { orderId: id, transferred })
-    current = { acked: transferred, signature, frontier }
+    const next = { acked: transferred, signature, frontier }
+    await context.save(id, next)
+    current = next
     lastVerification = verification
-    await context.save(id, current)
     acked = transferred
     link?.sendRaw(ackText(id, transferred, signature, verification))
     const elapsed = Math.max(1, clock.now() - began)
@@ -497,6 +509,7 @@ function createCourse(
       }
       await beginning
       for (;;) {
+        if (signal.aborted) throw failure // at once: who calls it off wants nothing of what waits here, and doesn't pay for it
         const chunk = queue.shift()
         if (chunk) {
           handed = chunk
@@ -544,6 +557,8 @@ function createCourse(
         await link
           .send('exit', { order_ID: id, session: link.session, rating: null, reason: { code, message: message.slice(0, 4096) } })
           .catch(() => {})
+        // The seller has been told, and settles: there is nothing to go on with.
+        if (code === 'ABORTED') await context.close(id, 'done', undefined)
       }
       if (code === 'WRONG_CHUNK') await context.close(id, 'failed', intake.evidence)
     },

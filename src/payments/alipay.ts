@@ -6,7 +6,7 @@
  * @module
  */
 import type { DataTradeDigests } from '../contracts/typedData.ts'
-import { utf8 } from '../core/bytes.ts'
+import { utf8, type Hex } from '../core/bytes.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Store } from '../core/store/store.ts'
 import { coveredBytes } from '../protocol/order.ts'
@@ -20,7 +20,7 @@ export const CNY = '0x000000000000000000000000000000000000009c'
 export interface AlipayTrade {
   /** Alipay's number of the trade (`trade_no`). */
   readonly tradeNo: string
-  /** The merchant's own number of it (`out_trade_no`): the order id. */
+  /** The merchant's own number of it (`out_trade_no`): {@link outTradeNo} of the order. */
   readonly outTradeNo: string
   /** Fen that the buyer has paid. */
   readonly paidFen: bigint
@@ -28,12 +28,17 @@ export interface AlipayTrade {
   readonly status: string
 }
 
+/** The merchant's number of an order: its id in 64 hex digits, which is the most that Alipay takes. */
+export function outTradeNo(id: Hex): string {
+  return id.slice(2)
+}
+
 /** A seller's line to Alipay. Must pass `alipayGatewaySuite` of `sluice-sdk/testing`. */
 export interface AlipayGateway {
   /**
    * Asks Alipay about a trade (`alipay.trade.query`).
-   * @throws `BAD_SIGNATURE` when the answer isn't signed by Alipay; `NO_SUCH_ORDER` when there is no such trade;
-   * `RPC_FAILED` when nobody answers.
+   * @throws `BAD_SIGNATURE` when the answer isn't signed by Alipay or is about another trade; `NO_SUCH_ORDER` when there
+   * is no such trade; `RPC_FAILED` when nobody answers, or Alipay can't say now; `ABORTED`.
    */
   trade(tradeNo: string, options: { readonly signal: AbortSignal }): Promise<AlipayTrade>
 }
@@ -42,14 +47,14 @@ export interface AlipayGateway {
 export interface AlipayOptions {
   readonly gateway: AlipayGateway
   readonly digests: DataTradeDigests
-  /** Keeps which trade paid which order: a trade pays once. */
+  /** Keeps which trade paid an order, and how far the order is. */
   readonly store: Store
 }
 
 /** Takes orders that are paid with Alipay. */
 export function alipayPayments({ gateway, digests, store }: AlipayOptions): PaymentMethod {
-  const tradeKey = (tradeNo: string): string => `alipay/trade/${tradeNo}`
   const orderKey = (id: string): string => `alipay/order/${id}`
+  const paidKey = (id: string): string => `alipay/paid/${id}`
   return {
     kind: 'alipay',
     accept: async (payable, verification, { signal }): Promise<Till> => {
@@ -61,7 +66,7 @@ export function alipayPayments({ gateway, digests, store }: AlipayOptions): Paym
       const tradeNo = kept ? new TextDecoder().decode(kept) : verification
       if (tradeNo === '') throw new SluiceError('PAYMENT_INVALID', 'the order names no Alipay trade in verification', { details: { order: id } })
       const trade = await gateway.trade(tradeNo, { signal })
-      if (trade.outTradeNo !== id) {
+      if (trade.outTradeNo !== outTradeNo(id)) {
         throw new SluiceError('PAYMENT_INVALID', `Alipay trade ${tradeNo} was paid for another order`, { details: { order: id, tradeNo } })
       }
       if (trade.status !== 'TRADE_SUCCESS' && trade.status !== 'TRADE_FINISHED') {
@@ -73,11 +78,12 @@ export function alipayPayments({ gateway, digests, store }: AlipayOptions): Paym
           details: { given: trade.paidFen, expected: order.price },
         })
       }
-      await store.write([
-        { key: tradeKey(tradeNo), value: utf8(id) },
-        { key: orderKey(id), value: utf8(tradeNo) },
-      ])
-      return prepaidTill(digests, payable, covered)
+      await store.write([{ key: orderKey(id), value: utf8(tradeNo) }])
+      const paid = await store.get(paidKey(id))
+      return prepaidTill(digests, payable, covered, {
+        paid: paid ? Number(new TextDecoder().decode(paid)) : 0,
+        keep: (bytes) => store.write([{ key: paidKey(id), value: utf8(String(bytes)) }]),
+      })
     },
     close: () => Promise.resolve(),
   }
@@ -96,7 +102,7 @@ export interface AlipayPayerOptions {
 export function alipayPayer(options: AlipayPayerOptions): Payer {
   return {
     kind: 'alipay',
-    open: async ({ id, order }: PayableOrder, { signal }) => ({ verification: await options.pay({ outTradeNo: id, fen: order.price }, { signal }) }),
+    open: async ({ id, order }: PayableOrder, { signal }) => ({ verification: await options.pay({ outTradeNo: outTradeNo(id), fen: order.price }, { signal }) }),
     pay: () => Promise.resolve({ verification: '' }),
   }
 }

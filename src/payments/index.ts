@@ -2,17 +2,13 @@
  * How a buyer pays and a seller checks.
  * @module
  */
-export { alipayPayer, alipayPayments, CNY, type AlipayGateway, type AlipayOptions, type AlipayPayerOptions, type AlipayTrade } from './alipay.ts'
+export { alipayPayer, alipayPayments, CNY, outTradeNo, type AlipayGateway, type AlipayOptions, type AlipayPayerOptions, type AlipayTrade } from './alipay.ts'
 export type { Acknowledgement, PayableOrder, Payer, PaymentMethod, Till } from './payment.ts'
 export {
   createTokenPayer,
-  type Evidence,
-  type OpenedOrder,
-  type Reclaimed,
-  type ReclaimOptions,
-  type SignalOptions,
   type TokenPayer,
   type TokenPayerOptions,
 } from './token/buyer.ts'
+export type { Evidence, OpenedOrder, Reclaimed, ReclaimOptions, SignalOptions } from './token/recovery.ts'
 export { overdueOrders, settleOverdue, type OverdueOptions, type OverdueOrder } from './token/overdue.ts'
 export { tokenPayments, type TokenPayments, type TokenPaymentsOptions } from './token/seller.ts'

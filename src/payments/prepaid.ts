@@ -21,12 +21,19 @@ export function assertAck(digests: DataTradeDigests, { id, order }: PayableOrder
   )
 }
 
+/** What is kept of a till that is paid ahead: how far the buyer says it is. */
+export interface Acknowledged {
+  /** Bytes that an earlier run kept. */
+  readonly paid: number
+  keep(paid: number): Promise<void>
+}
+
 /**
  * A till on which the acknowledgements only steer the flow: what is covered is ours already.
- * @param finish - called when the order is over
+ * @param record - where the count survives, for orders that can go on after a restart. @default nowhere
  */
-export function prepaidTill(digests: DataTradeDigests, payable: PayableOrder, covered: number, finish?: (paid: number) => Promise<void>): Till {
-  let paid = 0
+export function prepaidTill(digests: DataTradeDigests, payable: PayableOrder, covered: number, record?: Acknowledged): Till {
+  let paid = record?.paid ?? 0
   return {
     get paid() {
       return paid
@@ -35,19 +42,18 @@ export function prepaidTill(digests: DataTradeDigests, payable: PayableOrder, co
     missing: covered < payable.order.totalData ? payable.order.price - payFor(payable.order, covered) : 0n,
     ended: undefined,
     onChange: undefined,
-    receive: (ack) => {
-      if (ack.transferred > paid) {
-        assertAck(digests, payable, ack)
-        if (ack.transferred > covered) {
-          throw new SluiceError('PAYMENT_INVALID', `ACK is for ${ack.transferred} bytes, ${covered} are covered`, {
-            details: { transferred: ack.transferred, covered },
-          })
-        }
-        paid = ack.transferred
+    receive: async (ack) => {
+      if (ack.transferred <= paid) return
+      assertAck(digests, payable, ack)
+      if (ack.transferred > covered) {
+        throw new SluiceError('PAYMENT_INVALID', `ACK is for ${ack.transferred} bytes, ${covered} are covered`, {
+          details: { transferred: ack.transferred, covered },
+        })
       }
-      return Promise.resolve()
+      paid = ack.transferred
+      await record?.keep(paid)
     },
-    finish: () => finish?.(paid) ?? Promise.resolve(),
+    finish: () => Promise.resolve(),
   }
 }
 
@@ -55,11 +61,11 @@ export function prepaidTill(digests: DataTradeDigests, payable: PayableOrder, co
 export function samplePayments(digests: DataTradeDigests): PaymentMethod {
   return {
     kind: 'sample',
-    accept: (payable) => {
+    accept: async (payable) => {
       if (payable.order.price !== 0n) {
         throw new SluiceError('PRICE_MISMATCH', 'a sample is free: the price of its order must be 0', { details: { given: payable.order.price } })
       }
-      return Promise.resolve(prepaidTill(digests, payable, payable.order.totalData))
+      return prepaidTill(digests, payable, payable.order.totalData)
     },
     close: () => Promise.resolve(),
   }

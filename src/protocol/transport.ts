@@ -2,6 +2,8 @@
  * What carries messages between two peers.
  * @module
  */
+import { aborted } from '../core/clock.ts'
+import type { SluiceError } from '../core/errors.ts'
 
 /** A text message or a binary frame. */
 export type Packet = string | Uint8Array
@@ -50,4 +52,19 @@ export function closeReasonText(reason: string): string {
   let text = reason
   while (new TextEncoder().encode(text).length > 123) text = text.slice(0, -1)
   return text
+}
+
+/** The error of a {@link Connect} that was called off. */
+export function abortedConnecting(url: string, signal: AbortSignal | undefined): SluiceError {
+  return aborted(signal, `connecting to ${url}`)
+}
+
+/** A close code as platforms let us send it: 1000, or one of 3000 to 4999. 4008 stands for 1008. */
+export function platformCode(code: number): number {
+  return code === 1000 ? code : 3000 + code
+}
+
+/** Undoes {@link platformCode}. */
+export function standardCode(code: number): number {
+  return code >= 4000 ? code - 3000 : code
 }

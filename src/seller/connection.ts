@@ -28,6 +28,8 @@ interface Line {
   readonly stop: AbortController
   /** The sale, once the order has been checked. */
   readonly ready: Promise<Sale>
+  /** Acknowledgements that are being taken. */
+  readonly acks: Set<Promise<void>>
 }
 
 /** Serves a buyer on a transport until either side ends it. */
@@ -91,7 +93,7 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     }
     const stop = new AbortController()
     const ready = open(stop.signal)
-    lines.set(stream, { id, stop, ready })
+    lines.set(stream, { id, stop, ready, acks: new Set() })
     run(
       ready
         .then((sale) => deliver(sale, stream, received, stop))
@@ -145,28 +147,34 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
   }
 
   const takeAck = ({ payload, signature, verification }: MessageOf<'ACK'>): void => {
+    if (buyerKey === undefined) throw unexpected('ACK before hello')
+    // Each may wait for the chain.
+    if (running.size >= limits.queuedMessages) throw new SluiceError('OVERLOADED', `more than ${limits.queuedMessages} ACKs wait to be taken`)
     const id = payload.order_ID as Hex
     const line = [...lines.values()].find((candidate) => candidate.id === id)
     // Money is welcome after the stream has ended, too.
-    const sale = line ? line.ready : desk.sale(id)
+    const sale = line ? line.ready : desk.sale(id, buyerKey)
     if (!sale) return run(refuse(id, new SluiceError('NO_SUCH_ORDER', `ACK for order ${id}, which is not open here`, { details: { order: id } })))
-    run(
-      Promise.resolve(sale)
-        .then((opened) => opened.acknowledge({ transferred: payload.transferred, signature, verification }))
-        .catch(async (error: unknown) => {
-          line?.stop.abort()
-          await refuse(id, error)
-        }),
-    )
+    const task = Promise.resolve(sale)
+      .then((opened) => opened.acknowledge({ transferred: payload.transferred, signature, verification }))
+      .catch(async (error: unknown) => {
+        line?.stop.abort()
+        await refuse(id, error)
+      })
+      .finally(() => line?.acks.delete(task))
+    line?.acks.add(task)
+    run(task)
   }
 
-  const takeExit = async (message: MessageOf<'exit'>): Promise<void> => {
-    assertOurs(message)
+  const takeExit = (message: MessageOf<'exit'>): void => {
+    const key = assertOurs(message)
     const id = message.payload.order_ID as Hex
     const line = [...lines.values()].find((candidate) => candidate.id === id)
     line?.stop.abort()
-    if (line) await sendExit(id)
-    await desk.left(id, buyerKey!, message.payload)
+    // Both find the sale now, before its stream has noticed the end. What was paid before the exit still counts.
+    const goodbye = line && sendExit(id)
+    const left = desk.left(id, key, message.payload, Promise.allSettled(line?.acks ?? []))
+    run(Promise.all([goodbye, left]).then(() => {}, fail))
   }
 
   const take = async (message: Message): Promise<void> => {

@@ -18,7 +18,7 @@ import { chunkCount, priceOf, rangeOf, type Item, type Range } from '../protocol
 import type { MessageOf } from '../protocol/message.ts'
 import { orderFromWire } from '../protocol/order.ts'
 import type { Payload, PaymentMode } from '../protocol/wire.ts'
-import type { Offered } from './item.ts'
+import { isStored, type Offered } from './item.ts'
 import { createSale, type Sale } from './sale.ts'
 
 /** What a seller thinks of a buyer. */
@@ -80,16 +80,18 @@ export interface Desk extends Pick<DeskOptions, 'identity' | 'domain' | 'clock' 
   open(message: MessageOf<'order'>, key: string, signal: AbortSignal): Promise<Sale>
   /** Finds an order that was opened before, by this process or an earlier one. */
   reopen(id: Hex, key: string, signal: AbortSignal): Promise<Sale>
-  /** A sale in memory. */
-  sale(id: Hex): Sale | undefined
+  /** Deletes what is kept of orders whose buyers never came back: no stream begins after the deadline. */
+  tidy(): Promise<void>
+  /** A sale in memory. @throws `BAD_SIGNATURE` when another key opened it. */
+  sale(id: Hex, key: string): Sale | undefined
   /** Gives the order's one stream to the caller; whoever has it is told. */
   claim(id: Hex, takenOver: () => void): () => void
   /** The order has been delivered and paid. */
   finish(sale: Sale): Promise<void>
   /** The stream broke off. */
   interrupted(sale: Sale, error: unknown): Promise<void>
-  /** The buyer has left an order. */
-  left(id: Hex, key: string, exit: Payload<'exit'>): Promise<void>
+  /** The buyer has left an order, or rates one that is over. `paid` is waited for before the order is closed. */
+  left(id: Hex, key: string, exit: Payload<'exit'>, paid: Promise<unknown>): Promise<void>
   /** The seller's signed rating of the buyer, if it gives one. */
   ratingOf(id: Hex): Promise<Payload<'exit'>['rating']>
 }
@@ -99,8 +101,11 @@ export function createDesk(options: DeskOptions): Desk {
   const { identity, domain, clock, log, store, limits, offers, methods, events } = options
   const digests = dataTradeDigests(domain)
   const sales = new Map<Hex, { sale: Sale; key: string }>()
-  const opening = new Map<Hex, Promise<Sale>>()
+  const opening = new Map<Hex, { readonly key: string; readonly task: Promise<Sale> }>()
   const holders = new Map<Hex, () => void>()
+  /** Who opened an order, kept past its end: the buyer's rating comes after the last byte. */
+  const openers = new Map<Hex, string>()
+  const dropped = new WeakSet<Sale>()
 
   const recordKey = (id: Hex): string => `sale/${id}`
 
@@ -133,7 +138,7 @@ export function createDesk(options: DeskOptions): Desk {
     return { offered, range }
   }
 
-  const open = async (payload: Payload<'order'>, verification: string, key: string, signal: AbortSignal): Promise<Sale> => {
+  const open = async (payload: Payload<'order'>, verification: string, key: string, signal: AbortSignal, again: boolean): Promise<Sale> => {
     const order = orderFromWire(payload.terms)
     const id = toHex(digests.Order(order))
     if (payload.order_hash !== id) {
@@ -149,6 +154,7 @@ export function createDesk(options: DeskOptions): Desk {
     if (!method) {
       throw new SluiceError('PAYMENT_UNSUPPORTED', `payment "${payload.payment}" is not taken here`, { details: { payment: payload.payment } })
     }
+    makeRoom()
     if (sales.size >= limits.orders) throw new SluiceError('OVERLOADED', `more than ${limits.orders} orders are open here`)
     const till = await method.accept({ id, order, mode: payload.mode }, verification, { signal })
     if (payload.payment !== 'sample') {
@@ -157,31 +163,64 @@ export function createDesk(options: DeskOptions): Desk {
     // The seed's way shows each payment by the chain before the next granule is sent.
     const cap = payload.mode === 'onchain' && payload.payment === 'token' ? 1 : options.window
     const sale = createSale(
-      { id, offered, range, total: order.totalData, form: payload.form, claims: payload.claims, cap },
+      { id, offered, range, total: order.totalData, form: payload.form, claims: payload.claims, cap, again },
       till,
       { identity, clock, ackTimeout: options.ackTimeout },
       (paid) => events.emit('paid', { orderId: id, paid, amount: (order.price * BigInt(paid)) / BigInt(order.totalData) }),
     )
     sales.set(id, { sale, key })
+    openers.set(id, key)
+    if (openers.size > 2 * limits.orders) openers.delete(openers.keys().next().value!)
     events.emit('order', { orderId: id, item: offered.item.id, bytes: range.bytes, price: order.price, buyer: order.buyer })
     return sale
   }
 
-  /** Opens an order once, however many connections ask for it at a time. */
-  const once = (id: Hex, run: () => Promise<Sale>): Promise<Sale> => {
-    const current = opening.get(id)
-    if (current) return current
+  /** Lets go of sales that no stream needs: stored data is found again in the store, what has ended isn't asked for. */
+  const makeRoom = (): void => {
+    for (const [id, { sale }] of sales) {
+      if (sales.size < limits.orders) return
+      if (!holders.has(id) && (isStored(sale.delivery.offered) || sale.till.ended !== undefined)) forget(sale)
+    }
+  }
+
+  const forget = (sale: Sale): void => {
+    sales.delete(sale.delivery.id)
+    sale.close()
+  }
+
+  /** The order is the buyer's alone: its id and terms are public on chain. */
+  const assertOpener = (id: Hex, opener: string, key: string): void => {
+    if (opener !== key) throw new SluiceError('BAD_SIGNATURE', `order ${id} was opened by ${opener}, not by ${key}`, { details: { order: id } })
+  }
+
+  /** Opens an order once, however many connections of its buyer ask for it at a time. */
+  const once = async (id: Hex, key: string, signal: AbortSignal, run: () => Promise<Sale>): Promise<Sale> => {
+    for (let current; (current = opening.get(id)); ) {
+      assertOpener(id, current.key, key)
+      try {
+        return await current.task
+      } catch (error) {
+        // The link that asked first is gone; this one may not be.
+        if (!isSluiceError(error, 'ABORTED') || signal.aborted) throw error
+      }
+    }
     const task = run().finally(() => opening.delete(id))
-    opening.set(id, task)
+    opening.set(id, { key, task })
     return task
   }
 
-  const known = (id: Hex, key: string): Sale | undefined => {
+  const inMemory = (id: Hex, key: string): Sale | undefined => {
     const entry = sales.get(id)
-    if (entry && entry.key !== key) {
-      throw new SluiceError('BAD_SIGNATURE', `order ${id} was opened by ${entry.key}, not by ${key}`, { details: { order: id } })
-    }
+    if (entry) assertOpener(id, entry.key, key)
     return entry?.sale
+  }
+
+  /** A sale that can go on; one whose order has ended is looked at anew, since a reorganisation may have brought it back. */
+  const known = (id: Hex, key: string): Sale | undefined => {
+    const sale = inMemory(id, key)
+    if (sale?.till.ended === undefined || holders.has(id)) return sale
+    forget(sale)
+    return undefined
   }
 
   const reopen = async (id: Hex, key: string, signal: AbortSignal): Promise<Sale> => {
@@ -190,17 +229,28 @@ export function createDesk(options: DeskOptions): Desk {
     const bytes = await store.get(recordKey(id))
     if (!bytes) throw new SluiceError('NO_SUCH_ORDER', `order ${id} is not open here`, { details: { order: id } })
     const record = JSON.parse(new TextDecoder().decode(bytes)) as { payload: Payload<'order'>; key: string }
-    if (record.key !== key) throw new SluiceError('BAD_SIGNATURE', `order ${id} was opened by ${record.key}, not by ${key}`, { details: { order: id } })
-    return once(id, () => open(record.payload, '', key, signal))
+    assertOpener(id, record.key, key)
+    try {
+      return await once(id, key, signal, () => open(record.payload, '', key, signal, true))
+    } catch (error) {
+      if (isSluiceError(error, 'ORDER_FINISHED')) await store.write([{ key: recordKey(id), value: null }])
+      throw error
+    }
   }
 
   const drop = async (sale: Sale, reason: string): Promise<void> => {
+    // The end of its stream and the buyer's exit may both come here.
+    if (dropped.has(sale)) return
+    dropped.add(sale)
     const { id } = sale.delivery
-    sales.delete(id)
+    forget(sale)
     await sale.till.finish()
     await store.write([{ key: recordKey(id), value: null }])
-    events.emit('ended', { orderId: id, paid: sale.till.paid, sent: sale.sent, reason })
+    ended(sale, reason)
   }
+
+  const ended = (sale: Sale, reason: string): void =>
+    events.emit('ended', { orderId: sale.delivery.id, paid: sale.till.paid, sent: sale.sent, reason })
 
   return {
     identity,
@@ -211,10 +261,17 @@ export function createDesk(options: DeskOptions): Desk {
     menuText: options.menuText,
     open: async (message, key, signal) => {
       const id = message.payload.order_hash as Hex
-      return known(id, key) ?? once(id, () => open(message.payload, message.verification, key, signal))
+      return known(id, key) ?? once(id, key, signal, () => open(message.payload, message.verification, key, signal, false))
     },
     reopen,
-    sale: (id) => sales.get(id)?.sale,
+    tidy: async () => {
+      const now = clock.now() / 1000
+      for await (const [key, value] of store.list('sale/')) {
+        const { payload } = JSON.parse(new TextDecoder().decode(value)) as { payload: Payload<'order'> }
+        if (payload.terms.deadline < now) await store.write([{ key, value: null }])
+      }
+    },
+    sale: inMemory,
     claim: (id, takenOver) => {
       holders.get(id)?.()
       holders.set(id, takenOver)
@@ -224,23 +281,28 @@ export function createDesk(options: DeskOptions): Desk {
     },
     finish: (sale) => drop(sale, 'complete'),
     interrupted: async (sale, error) => {
-      if (isSluiceError(error, 'ABORTED') || isSluiceError(error, 'PAYMENT_LATE')) {
-        // The buyer may come back until the deadline. Stored data is found again in the store; live data is kept.
-        if (!sale.delivery.offered.item.live) sales.delete(sale.delivery.id)
+      // The buyer may come back until the deadline, or pay late.
+      if (isSluiceError(error, 'ABORTED') || isSluiceError(error, 'PAYMENT_LATE')) return
+      if (isSluiceError(error, 'ORDER_FINISHED')) {
+        // The chain's doing, and it can be undone by a reorganisation: the record stays until it is asked for in vain.
+        forget(sale)
+        ended(sale, error.code)
         return
       }
       await drop(sale, isSluiceError(error) ? error.code : 'PEER_REFUSED')
     },
-    left: async (id, key, exit) => {
-      const sale = known(id, key) ?? (await reopen(id, key, new AbortController().signal).catch(() => undefined))
-      if (!sale) return
-      if (exit.rating) {
+    left: async (id, key, exit, paid) => {
+      const sale = inMemory(id, key) ?? (await reopen(id, key, new AbortController().signal).catch(() => undefined))
+      if (exit.rating && openers.get(id) === key) {
         const { score, comment, signature } = exit.rating
         const rating = { orderId: id, score, commentHash: toHex(engine().keccak256(utf8(comment))) }
         assertSignedBy(digests.Rating(rating), fromHex(signature), key, { field: 'rating', owner: 'the buyer who said hello' })
+        openers.delete(id) // one rating of an order
         events.emit('rated', { orderId: id, score, comment, signature: signature as Hex })
       }
-      await drop(sale, 'exit')
+      if (!sale) return
+      await paid
+      await drop(sale, sale.till.paid >= sale.delivery.total ? 'complete' : 'exit')
     },
     ratingOf: async (id) => {
       const sale = sales.get(id)?.sale

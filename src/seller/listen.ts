@@ -8,7 +8,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import { MAX_TEXT_TO_SELLER } from '../protocol/message.ts'
 import type { Transport } from '../protocol/transport.ts'
-import { webSocketTransport } from '../protocol/websocket/node.ts'
+import { socketOptions, webSocketTransport } from '../protocol/websocket/node.ts'
 
 /** Options of {@link listenWebSocket}. */
 export interface ListenOptions {
@@ -29,6 +29,9 @@ export interface Listener {
   close(): Promise<void>
 }
 
+/** Milliseconds of silence after which the system asks whether the other side is still there. */
+const KEEP_ALIVE = 30_000
+
 /** Opens a WebSocket server and hands each connection to `serve`. @throws `CONNECTION_FAILED` when the port is taken. */
 export async function listenWebSocket(serve: (transport: Transport) => unknown, log: Logger, options: ListenOptions): Promise<Listener> {
   const { port = 0, host = '127.0.0.1', path } = options
@@ -37,12 +40,14 @@ export async function listenWebSocket(serve: (transport: Transport) => unknown, 
     server: http,
     perMessageDeflate: false,
     maxPayload: MAX_TEXT_TO_SELLER,
+    ...socketOptions,
     ...(path === undefined ? {} : { path }),
   })
   sockets.on('error', () => {}) // of the HTTP server, handled below
   sockets.on('connection', (socket, request) => {
     const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`
     request.socket.setNoDelay(true)
+    request.socket.setKeepAlive(true, KEEP_ALIVE) // a peer that is gone without a word must not hold its place for ever
     try {
       serve(webSocketTransport(socket, peer))
     } catch (error) {

@@ -15,6 +15,7 @@ import type { Identity } from '../protocol/identity.ts'
 import type { ChunkRange } from '../protocol/menu.ts'
 import { encodeMessage } from '../protocol/message.ts'
 import type { Transport } from '../protocol/transport.ts'
+import { unpaidWindow } from '../protocol/window.ts'
 import { sendable, waitingFor, type Flow } from './flow.ts'
 import { isStored, type Offered } from './item.ts'
 import type { SourceReader } from './source.ts'
@@ -32,6 +33,8 @@ export interface Delivery {
   readonly claims: boolean
   /** The most chunks that may be unpaid. */
   readonly cap: number
+  /** Whether an earlier run of the seller has opened the order before. */
+  readonly again: boolean
 }
 
 /** What a sale needs of its seller. */
@@ -55,6 +58,8 @@ export interface Sale {
   stream(to: { transport: Transport; stream: number; received: number; signal: AbortSignal }): Promise<void>
   /** Takes an acknowledgement. @throws `PAYMENT_INVALID` when it is for more than was sent. */
   acknowledge(ack: Acknowledgement): Promise<void>
+  /** Tells a live source that nobody listens any more. */
+  close(): void
 }
 
 /** Bytes that are read and handed to the transport at once. */
@@ -67,7 +72,8 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
   const bell = createBell()
   const chunks = isStored(delivery.offered) ? storedChunks(delivery, delivery.offered) : liveChunks(delivery, delivery.offered.live)
   till.onChange = bell.ring
-  let sent = till.paid
+  // An earlier run has sent as much as it could, for all we know: the buyer's ACK for it comes again.
+  let sent = delivery.again ? Math.min(delivery.total, till.paid + unpaidWindow(Math.floor(till.paid / granularity), delivery.cap) * granularity) : till.paid
   /** Bytes sent again although they were paid: a lost tail is worth one more delivery, not endless ones. */
   let redelivered = 0
 
@@ -170,6 +176,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
       chunks.paid(till.paid)
       bell.ring()
     },
+    close: chunks.close,
   }
 
   /** Chunks of stored data: read where they lie, proven by the tree. */
@@ -177,6 +184,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     return {
       ended: undefined,
       paid: () => {},
+      close: () => {},
       open: async (): Promise<ChunkReader> => {
         const file: SourceReader = await source.open()
         return {
@@ -259,8 +267,9 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
       ended: undefined,
       paid: (paid) => {
         while (unpaid.length > 0 && unpaid[0]!.at + unpaid[0]!.bytes.length <= paid) unpaid.shift()
-        if (paid >= total) void input.return?.()
+        if (paid >= total) state.close()
       },
+      close: () => void Promise.resolve(input.return?.()).catch(() => {}),
       open: (from): Promise<ChunkReader> => {
         if (from !== made && !unpaid.some(({ at }) => at === from)) {
           throw new SluiceError('RANGE_INVALID', `live data is gone at byte ${from}`, { details: { received: from } })
@@ -311,6 +320,7 @@ interface Chunks {
   open(from: number): Promise<ChunkReader>
   /** Chunks before this byte won't be asked for again, unless they are stored. */
   paid(bytes: number): void
+  close(): void
 }
 
 interface ChunkReader {

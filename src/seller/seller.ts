@@ -87,6 +87,9 @@ export interface Seller {
   close(): Promise<void>
 }
 
+/** Milliseconds for connections to end by themselves when the seller closes. */
+const CLOSE_PATIENCE = 5000
+
 /** Defaults of {@link SellerLimits}. */
 export const defaultLimits: SellerLimits = {
   connections: 1000,
@@ -171,6 +174,8 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     opinion: options.rate,
   })
 
+  await desk.tidy()
+
   const connections = new Set<Connection>()
   const listeners = new Set<Listener>()
   let closed = false
@@ -203,8 +208,13 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       closed = true
       for (const listener of listeners) await listener.close()
       for (const connection of connections) connection.close('the seller is closing')
-      await Promise.all([...connections].map(({ done }) => done))
+      const served = Promise.all([...connections].map(({ done }) => done))
+      // What still waits for the chain then ends with the methods.
+      const patience = new AbortController()
+      await Promise.race([served, clock.sleep(CLOSE_PATIENCE, patience.signal).catch(() => {})])
+      patience.abort()
       for (const method of methods) await method.close()
+      await served
       if (typeof options.store === 'string') await store.close()
     },
   }

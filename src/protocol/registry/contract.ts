@@ -7,9 +7,10 @@ import { DATA_SERVICE, registryContract, registryInterface } from '../../contrac
 import type { Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import { createSender } from '../../core/chain/sender.ts'
+import { throwIfAborted } from '../../core/deadline.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import { revertData, revertError } from '../../core/chain/revert.ts'
-import { assertEntry, noSuchSeller, type PublishingRegistry, type Registry, type RegistryEntry } from './registry.ts'
+import { assertEntry, isAccount, noSuchSeller, tryEntry, type PublishingRegistry, type Registry, type RegistryEntry } from './registry.ts'
 
 /** Options of {@link contractRegistry}. */
 export interface ContractRegistryOptions {
@@ -28,8 +29,10 @@ export function contractRegistry(provider: Provider, { address, service = DATA_S
   const rpc = createRpc({ provider })
   return {
     find: async (account, { signal } = {}) => {
+      throwIfAborted(signal, 'looking for a seller')
+      if (!isAccount(account)) throw noSuchSeller(account)
       try {
-        return entryOf(await rpc.ask('registry entry', () => contract.get(service, account).catch(asRevert), { attempts: 3, signal }))
+        return assertEntry(entryOf(await rpc.ask('registry entry', () => contract.get(service, account).catch(asRevert), { attempts: 3, signal })))
       } catch (error) {
         if (isSluiceError(error, 'NOT_REGISTERED')) throw noSuchSeller(account)
         throw error
@@ -41,7 +44,7 @@ export function contractRegistry(provider: Provider, { address, service = DATA_S
       for (let from = 0; ; from += PAGE) {
         const page = await rpc.ask('registry entries', () => contract.list(service, from, PAGE, { blockTag }), { attempts: 3, signal })
         for (const raw of page) {
-          const entry = tryEntry(raw)
+          const entry = tryEntry(entryOf(raw))
           if (entry && filter(entry)) yield entry
         }
         if (page.length < PAGE) return
@@ -90,17 +93,9 @@ interface RawEntry {
   readonly menuHash: string
 }
 
+/** The contract doesn't look at URLs: what it holds is still to be checked. */
 function entryOf({ account, endpoint, publicKey, menuHash }: RawEntry): RegistryEntry {
-  return assertEntry({ account, endpoint, publicKey: hexlify(publicKey) as Hex, menuHash: menuHash as Hex })
-}
-
-/** The contract doesn't look at URLs: an entry with a bad one is nobody's to meet. */
-function tryEntry(raw: RawEntry): RegistryEntry | undefined {
-  try {
-    return entryOf(raw)
-  } catch {
-    return undefined
-  }
+  return { account, endpoint, publicKey: hexlify(publicKey) as Hex, menuHash: menuHash as Hex }
 }
 
 function asRevert(error: unknown): never {

@@ -5,7 +5,7 @@
 import axios, { isAxiosError } from 'axios'
 import * as v from 'valibot'
 import { SluiceError } from '../../core/errors.ts'
-import { assertEntry, noSuchSeller, type Registry, type RegistryEntry } from './registry.ts'
+import { assertEntry, isAccount, noSuchSeller, tryEntry, type Registry, type RegistryEntry } from './registry.ts'
 
 /** The most an answer may hold, in bytes. */
 const MAX_ANSWER = 1024 * 1024
@@ -40,7 +40,8 @@ export function httpRegistry({ url, timeout = 10_000 }: HttpRegistryOptions): Re
   }
   return {
     find: async (account, { signal } = {}) => {
-      const entry = await get(`/sellers/${encodeURIComponent(account)}`, entrySchema, signal)
+      if (!isAccount(account)) throw noSuchSeller(account)
+      const entry = await get(`/sellers/${account}`, entrySchema, signal)
       if (!entry || entry.account.toLowerCase() !== account.toLowerCase()) throw noSuchSeller(account)
       return assertEntry(entry as RegistryEntry)
     },
@@ -48,9 +49,12 @@ export function httpRegistry({ url, timeout = 10_000 }: HttpRegistryOptions): Re
       for (let cursor: string | null = ''; cursor !== null; ) {
         const page: v.InferOutput<typeof pageSchema> | undefined = await get(`/sellers?cursor=${encodeURIComponent(cursor)}`, pageSchema, signal)
         if (!page) return
-        for (const entry of page.entries) {
-          const checked = assertEntry(entry as RegistryEntry)
-          if (filter(checked)) yield checked
+        for (const raw of page.entries) {
+          const entry = tryEntry(raw as RegistryEntry)
+          if (entry && filter(entry)) yield entry
+        }
+        if (page.next !== null && (page.entries.length === 0 || page.next === cursor)) {
+          throw new SluiceError('CONNECTION_FAILED', `the registry at ${url} goes round in circles`, { details: { url } })
         }
         cursor = page.next
       }
@@ -69,21 +73,30 @@ export function registryHandler(registry: Registry): (request: Request) => Promi
         return Response.json(await registry.find(account, { signal: request.signal }))
       } catch (error) {
         if (error instanceof SluiceError && error.code === 'NO_SUCH_SELLER') return problem(404, error.shortMessage)
-        return problem(502, 'the registry cannot be read now')
+        return unreadable()
       }
     }
     // The cursor is the account after which the page begins.
     const after = searchParams.get('cursor') ?? ''
     const entries: RegistryEntry[] = []
     let skipping = after !== ''
-    for await (const entry of registry.list({ signal: request.signal })) {
-      if (skipping) skipping = entry.account !== after
-      else entries.push(entry)
-      if (entries.length > PAGE) break
+    try {
+      for await (const entry of registry.list({ signal: request.signal })) {
+        if (skipping) skipping = entry.account !== after
+        else entries.push(entry)
+        if (entries.length > PAGE) break
+      }
+    } catch {
+      return unreadable()
     }
     const page = entries.slice(0, PAGE)
     return Response.json({ entries: page, next: entries.length > PAGE ? page.at(-1)!.account : null })
   }
+}
+
+/** Says nothing of why: the reason may name the node behind. */
+function unreadable(): Response {
+  return problem(502, 'the registry cannot be read now')
 }
 
 /** RFC 9457. */

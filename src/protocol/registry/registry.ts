@@ -60,6 +60,20 @@ export function assertEntry(entry: RegistryEntry): RegistryEntry {
   return entry
 }
 
+/** The entry if it is good. In a list, a bad one is nobody's to meet: whoever made it must not stop the others. */
+export function tryEntry(entry: RegistryEntry): RegistryEntry | undefined {
+  try {
+    return assertEntry(entry)
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a text is an account; another is asked for nowhere. */
+export function isAccount(account: string): boolean {
+  return /^0x[0-9a-fA-F]{40}$/.test(account)
+}
+
 /** The error of {@link Registry.find}. */
 export function noSuchSeller(account: string): SluiceError {
   return new SluiceError('NO_SUCH_SELLER', `no seller ${account} is registered`, { details: { account } })

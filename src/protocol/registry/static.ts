@@ -1,3 +1,4 @@
+import { throwIfAborted } from '../../core/deadline.ts'
 import { assertEntry, noSuchSeller, type Registry, type RegistryEntry } from './registry.ts'
 
 /**
@@ -7,13 +8,17 @@ import { assertEntry, noSuchSeller, type Registry, type RegistryEntry } from './
 export function staticRegistry(entries: readonly RegistryEntry[]): Registry {
   const byAccount = new Map(entries.map((entry) => [entry.account.toLowerCase(), assertEntry(entry)]))
   return {
-    find: (account) => {
+    find: async (account, { signal } = {}) => {
+      throwIfAborted(signal, 'looking for a seller')
       const entry = byAccount.get(account.toLowerCase())
-      return entry ? Promise.resolve(entry) : Promise.reject(noSuchSeller(account))
+      if (!entry) throw noSuchSeller(account)
+      return entry
     },
-    // eslint-disable-next-line @typescript-eslint/require-await -- the port is asynchronous
-    async *list({ filter = () => true } = {}) {
-      for (const entry of byAccount.values()) if (filter(entry)) yield entry
+    async *list({ filter = () => true, signal } = {}) {
+      for (const entry of byAccount.values()) {
+        throwIfAborted(signal, 'listing sellers')
+        if (filter(entry)) yield entry
+      }
     },
   }
 }

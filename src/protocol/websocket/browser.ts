@@ -3,26 +3,35 @@
  * @module
  */
 import { SluiceError } from '../../core/errors.ts'
-import { closeReasonText, HIGH_WATER_MARK, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
+import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, platformCode, standardCode, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
 
 /** Connects to a seller. */
 export const connectWebSocket: Connect = (url, { signal }) =>
   new Promise((resolve, reject) => {
-    const socket = new WebSocket(url)
+    if (signal?.aborted) throw abortedConnecting(url, signal)
+    let socket: WebSocket
+    try {
+      socket = new WebSocket(url)
+    } catch (cause) {
+      throw new SluiceError('CONNECTION_FAILED', `${url} is not the URL of a WebSocket`, { details: { url }, cause })
+    }
     socket.binaryType = 'arraybuffer'
     let receiver: Receiver | undefined
     let ended: CloseReason | undefined
     let held: Packet[] = []
     const abort = (): void => {
+      reject(abortedConnecting(url, signal))
       socket.close()
-      reject(new SluiceError('ABORTED', `connecting to ${url} was aborted`, { cause: signal?.reason }))
     }
-    if (signal?.aborted) return abort()
     signal?.addEventListener('abort', abort, { once: true })
 
-    // The platform closes with 1000 or 3000 to 4999 only; 4008 stands for 1008.
-    const close = (code = 1000, reason = ''): void => socket.close(code === 1000 ? code : 3000 + code, closeReasonText(reason))
+    let closing = false
+    const close = (code = 1000, reason = ''): void => {
+      closing = true
+      socket.close(platformCode(code), closeReasonText(reason))
+    }
     const hand = (packet: Packet): void => {
+      if (closing) return
       if (!receiver) {
         held.push(packet) // bounded: a seller sends nothing but its hello and menu before it is asked
         return
@@ -41,7 +50,7 @@ export const connectWebSocket: Connect = (url, { signal }) =>
       reject(new SluiceError('CONNECTION_FAILED', `could not connect to ${url}`, { details: { url } }))
     }
     socket.onclose = (event) => {
-      ended = { code: event.code, reason: event.reason }
+      ended = { code: standardCode(event.code), reason: event.reason }
       receiver?.closed(ended)
     }
     socket.onopen = () => {

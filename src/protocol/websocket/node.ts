@@ -6,27 +6,40 @@ import { WebSocket, type RawData } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import { MAX_FRAME } from '../frame.ts'
 import { MAX_TEXT_TO_BUYER } from '../message.ts'
-import { closeReasonText, HIGH_WATER_MARK, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
+import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, standardCode, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
+
+/** Milliseconds for the other side to say goodbye, then the socket is destroyed: it may be a dead link. */
+const CLOSE_TIMEOUT = 3000
+
+/** What both sides give `ws`; its types don't know `closeTimeout` yet. */
+export const socketOptions: object = { closeTimeout: CLOSE_TIMEOUT }
 
 /** Connects to a seller. Compression is off: it costs more than it saves on data, and it leaks lengths. */
 export const connectWebSocket: Connect = (url, { signal }) =>
   new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, {
-      perMessageDeflate: false,
-      maxPayload: Math.max(MAX_FRAME, MAX_TEXT_TO_BUYER),
-      skipUTF8Validation: false,
-    })
-    const abort = (): void => {
-      socket.terminate()
-      reject(new SluiceError('ABORTED', `connecting to ${url} was aborted`, { cause: signal?.reason }))
+    if (signal?.aborted) throw abortedConnecting(url, signal)
+    let socket: WebSocket
+    try {
+      socket = new WebSocket(url, {
+        perMessageDeflate: false,
+        maxPayload: Math.max(MAX_FRAME, MAX_TEXT_TO_BUYER),
+        skipUTF8Validation: false,
+        ...socketOptions,
+      })
+    } catch (cause) {
+      throw new SluiceError('CONNECTION_FAILED', `${url} is not the URL of a WebSocket`, { details: { url }, cause })
     }
-    if (signal?.aborted) return abort()
+    const abort = (): void => {
+      reject(abortedConnecting(url, signal))
+      socket.terminate()
+    }
     signal?.addEventListener('abort', abort, { once: true })
     socket.once('open', () => {
       signal?.removeEventListener('abort', abort)
       resolve(webSocketTransport(socket, url))
     })
-    socket.once('error', (cause) => {
+    // Terminating a socket that is not open yet is an error to it, too.
+    socket.on('error', (cause) => {
       signal?.removeEventListener('abort', abort)
       reject(new SluiceError('CONNECTION_FAILED', `could not connect to ${url}: ${cause.message}`, { details: { url }, cause }))
     })
@@ -37,17 +50,23 @@ export function webSocketTransport(socket: WebSocket, peer: string): Transport {
   let receiver: Receiver | undefined
   socket.binaryType = 'nodebuffer'
   socket.pause() // until somebody receives
-  const close = (code = 1000, reason = ''): void => socket.close(code, closeReasonText(reason))
+  let ended = false
+  const close = (code = 1000, reason = ''): void => {
+    ended = true
+    socket.close(code, closeReasonText(reason))
+    socket.resume() // the other side's goodbye must be read
+  }
   socket.on('message', (data: RawData, isBinary) => {
+    if (ended) return // what came before the other side saw our goodbye
     const packet: Packet = isBinary ? (data as Buffer) : (data as Buffer).toString()
     try {
-      receiver!.packet(packet)
+      receiver?.packet(packet)
     } catch (error) {
       close(1008, error instanceof Error ? error.message : String(error))
     }
   })
   socket.on('error', () => {}) // 'close' follows and says why
-  socket.on('close', (code, reason) => receiver?.closed({ code, reason: reason.toString() }))
+  socket.on('close', (code, reason) => receiver?.closed({ code: standardCode(code), reason: reason.toString() }))
 
   return {
     peer,
