@@ -1,0 +1,39 @@
+import { fileURLToPath } from 'node:url'
+import type { Browser, Page } from 'playwright-core'
+import { build, type Rolldown } from 'vite'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { webConfig } from '../../examples/data-trade/web/webConfig.ts'
+import { launchChromium } from '../../src/testing/chromium.ts'
+import type { Outcome, suites } from './lib/suites.ts'
+
+let browser: Browser
+let page: Page
+
+beforeAll(async () => {
+  const entry = fileURLToPath(new URL('lib/suites.ts', import.meta.url))
+  const config = { ...webConfig(), logLevel: 'error' as const }
+  const built = await build({ ...config, build: { ...config.build, write: false, lib: { entry, formats: ['es'], fileName: 'suites' } } })
+  const { code } = (built as Rolldown.RolldownOutput[])[0]!.output[0]
+  browser = await launchChromium()
+  page = await browser.newPage()
+  // A page of localhost is a secure context, as Web Locks and WebCrypto ask for; nobody needs to listen there.
+  await page.route('http://localhost/**', (route) => route.fulfill({ contentType: 'text/html', body: '<title>suites</title>' }))
+  await page.goto('http://localhost/')
+  await page.addScriptTag({ type: 'module', content: code })
+}, 120_000)
+afterAll(() => browser.close())
+
+/** Runs a suite in the browser. */
+function run(name: keyof typeof suites): Promise<Outcome[]> {
+  return page.evaluate((suite) => (globalThis as unknown as { suites: typeof suites }).suites[suite](), name)
+}
+
+test.each([
+  ['store', 15],
+  ['crypto', 80],
+  ['vault', 3],
+] as const)('the %s suite passes in Chromium', async (name, atLeast) => {
+  const outcomes = await run(name)
+  expect(outcomes.filter(({ error }) => error !== undefined)).toEqual([])
+  expect(outcomes.length).toBeGreaterThanOrEqual(atLeast)
+})
