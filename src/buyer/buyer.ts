@@ -10,7 +10,7 @@ import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { keyFromSecret } from '../core/crypto/key.ts'
 import { throwIfAborted } from '../core/deadline.ts'
-import { assertArgument, SluiceError } from '../core/errors.ts'
+import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import { memoryStore } from '../core/store/memoryStore.ts'
 import type { Store } from '../core/store/store.ts'
@@ -253,7 +253,14 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const fund = async (record: PurchaseRecord, signal: AbortSignal): Promise<PurchaseRecord> => {
     if (record.payment === 'sample') return record
     await book.put({ record, state: 'opening', evidence: undefined })
-    const { verification } = await payerOf(record).open({ id: record.id, order: record.order, mode: record.mode }, { deposit: record.deposit, signal })
+    const payable = { id: record.id, order: record.order, mode: record.mode }
+    const { verification } = await payerOf(record)
+      .open(payable, { deposit: record.deposit, signal })
+      .catch(async (error: unknown) => {
+        // Declined in the wallet, or refused by the chain: nothing was paid in, and there is nothing to go on with.
+        if (record.payment === 'token' && isSluiceError(error) && error.code !== 'TRANSACTION_UNKNOWN') await book.remove(record.id)
+        throw error
+      })
     const funded = { ...record, verification }
     await book.put({ record: funded, state: 'open', evidence: undefined })
     return funded

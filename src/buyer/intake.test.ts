@@ -44,10 +44,10 @@ interface Sent {
   readonly claimed?: number | undefined
 }
 
-function frame(index: number, { body = chunkAt(index), proof = tree.proof(index), by, order = orderId, claimed = index }: Sent = {}): DataFrame {
-  const claim = by?.sign(
-    digests.ChunkClaim({ orderId: order, index: claimed, leaf: toHex(leafHash(body)), proofHash: toHex(engine().keccak256(proof)) }),
-  )
+function frame(index: number, sent: Sent = {}): DataFrame {
+  const { body = chunkAt(index), proof = tree.proof(index), by, order = orderId, claimed = index } = sent
+  const said = { orderId: order, index: claimed, leaf: toHex(leafHash(body)), proofHash: toHex(engine().keccak256(proof)) }
+  const claim = by?.sign(digests.ChunkClaim(said))
   const written = frameFor(0, index, body.length, proof, claim)
   written.body.set(body)
   return decodeFrame(Uint8Array.from(written.frame))
@@ -68,7 +68,8 @@ describe('createIntake', () => {
   it('lets genuine chunks in, one after the other', () => {
     const intake = open()
     for (let i = 0; i < 5; i++) {
-      expect(intake.admit(frame(i), Infinity)).toEqual({ body: chunkAt(i), leaf: leafHash(chunkAt(i)), index: i, end: Math.min(430, 100 * (i + 1)) })
+      const chunk = { body: chunkAt(i), leaf: leafHash(chunkAt(i)), index: i, end: Math.min(430, 100 * (i + 1)) }
+      expect(intake.admit(frame(i), Infinity)).toEqual(chunk)
     }
     expect(intake.position).toBe(430)
     expect(intake.evidence).toBeUndefined()
@@ -100,13 +101,13 @@ describe('createIntake', () => {
 
   it('refuses a chunk that it has had', () => {
     const intake = open()
-    intake.admit(frame(0), Infinity)
+    void intake.admit(frame(0), Infinity)
     expect(refusal(() => intake.admit(frame(0), Infinity)).shortMessage).toContain('chunk 0 of "weather" came where chunk 1 was due')
   })
 
   it('refuses a chunk that ends behind the unpaid window', () => {
     const intake = open()
-    intake.admit(frame(0), 100)
+    void intake.admit(frame(0), 100)
     expect(refusal(() => intake.admit(frame(1), 199))).toMatchObject({ code: 'UNEXPECTED_MESSAGE' })
     expect(intake.position).toBe(100)
     expect(intake.admit(frame(1), 200)).toMatchObject({ end: 200 })
@@ -114,13 +115,13 @@ describe('createIntake', () => {
 
   it('refuses more than was ordered', () => {
     const intake = open({ total: 150 })
-    intake.admit(frame(0), Infinity)
+    void intake.admit(frame(0), Infinity)
     expect(refusal(() => intake.admit(frame(1), Infinity)).shortMessage).toContain('is 100 bytes long where 50 were due')
   })
 
   it('goes back after a lost link', () => {
     const intake = open()
-    for (let i = 0; i < 3; i++) intake.admit(frame(i), Infinity)
+    for (let i = 0; i < 3; i++) void intake.admit(frame(i), Infinity)
     intake.rewind(100, 1)
     expect(refusal(() => intake.admit(frame(3), Infinity)).shortMessage).toContain('came where chunk 1 was due')
     expect(intake.admit(frame(1), Infinity)).toMatchObject({ end: 200 })

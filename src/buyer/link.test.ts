@@ -47,7 +47,7 @@ async function meet(options: Partial<LinkOptions> = {}): Promise<Meeting> {
     linking,
     hello: (changes = {}, by = realSeller) => {
       const { public_key_of_the_buyer: _, ...common } = seller.hello() as Payload<'hello'> & { public_key_of_the_buyer: string }
-      return seller.text('hello', { ...common, public_key_of_the_seller: toHex(by.publicKey), reply_to: replyTo, ...changes } as Payload<'hello'>, by)
+      return seller.text('hello', { ...common, public_key_of_the_seller: toHex(by.publicKey), reply_to: replyTo, ...changes }, by)
     },
     menu: (changes = {}, by = realSeller) => seller.text('menu', menuToWire({ ...realMenu, ...changes }), by),
   }

@@ -53,7 +53,11 @@ function frontier(chunks: number): Uint8Array {
   for (const leaf of leaves.slice(0, chunks)) builder.append(leaf)
   return builder.state()
 }
-const acked = (bytes: number): Standing => ({ acked: bytes, signature: new Uint8Array(65), frontier: frontier(Math.ceil(bytes / 100)) })
+const acked = (bytes: number): Standing => ({
+  acked: bytes,
+  signature: new Uint8Array(65),
+  frontier: frontier(Math.ceil(bytes / 100)),
+})
 
 async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size)
@@ -103,7 +107,8 @@ describe('checkPartial', () => {
   })
 
   it('refuses what it could not check', async () => {
-    for (const changed of [{ ...record, item: { ...record.item, live: true } }, { ...record, slice: [1, 330] as const }, { ...record, slice: [0, 329] as const }]) {
+    const live = { ...record, item: { ...record.item, live: true } }
+    for (const changed of [live, { ...record, slice: [1, 330] as const }, { ...record, slice: [0, 329] as const }]) {
       await expect(checkPartial(changed, acked(200), data)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
     }
   })

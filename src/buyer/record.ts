@@ -32,6 +32,8 @@ export interface StoredPurchase {
 export interface PurchaseBook {
   get(id: Hex): Promise<StoredPurchase>
   put(purchase: StoredPurchase): Promise<void>
+  /** Forgets an order that never came to be. */
+  remove(id: Hex): Promise<void>
   list(): AsyncIterable<StoredPurchase>
   standing(id: Hex): Promise<Standing | undefined>
   saveStanding(id: Hex, standing: Standing): Promise<void>
@@ -60,6 +62,7 @@ export function purchaseBook(store: Store): PurchaseBook {
       return read(bytes)
     },
     put: (purchase) => store.write([{ key: recordKey(purchase.record.id), value: utf8(JSON.stringify(purchase, replace)) }]),
+    remove: (id) => store.write([{ key: recordKey(id), value: null }]),
     async *list() {
       for await (const [, value] of store.list('order/')) yield read(value)
     },

@@ -52,7 +52,15 @@ async function openToken(): Promise<PaymentUnderTest> {
   const entries = new Map<string, Uint8Array>()
   let store = memoryStore(entries)
   const start = () =>
-    tokenPayments({ signer: devnet.accounts[0]!, domain, store, clock: systemClock, log: silentLogger, confirmTimeout: 150, settleDelay: 60_000 })
+    tokenPayments({
+      signer: devnet.accounts[0]!,
+      domain,
+      store,
+      clock: systemClock,
+      log: silentLogger,
+      confirmTimeout: 150,
+      settleDelay: 60_000,
+    })
   let method = await start()
   return {
     method,
@@ -63,8 +71,9 @@ async function openToken(): Promise<PaymentUnderTest> {
       const deposit = (order.price * BigInt(percent)) / 100n
       let verification = ''
       if (percent > 0) {
-        const receipt = await (await dataTradeContract(domain.verifyingContract, wallet).create(order, deposit, { value: deposit })).wait()
-        verification = receipt!.hash
+        const sent = await dataTradeContract(domain.verifyingContract, wallet).create(order, deposit, { value: deposit })
+        await sent.wait()
+        verification = sent.hash
       }
       return { payable: payableOf(order), verification, buyer: keyFromSecret(fromHex(wallet.privateKey)), session }
     },

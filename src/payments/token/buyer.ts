@@ -6,10 +6,10 @@ import type { Signer } from 'ethers'
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { DataTradeDomain } from '../../contracts/typedData.ts'
 import type { Hex } from '../../core/bytes.ts'
+import { revertCode } from '../../core/chain/revert.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import { createSender } from '../../core/chain/sender.ts'
 import type { Clock } from '../../core/clock.ts'
-import { isSluiceError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Store } from '../../core/store/store.ts'
 import { ETH } from '../../protocol/menu.ts'
@@ -79,8 +79,7 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
         return { verification: (await sender.send({ to, data }, { label: `record ${transferred} bytes of order ${id}`, signal })).hash }
       } catch (error) {
         // An earlier run recorded it, and ended before it could say so; its transaction may have been mined beside this one.
-        const code = isSluiceError(error, 'TRANSACTION_REVERTED') ? error.details.reason : isSluiceError(error) && error.code
-        if (code === 'TRANSFERRED_NOT_INCREASED') return { verification: '' }
+        if (revertCode(error) === 'TRANSFERRED_NOT_INCREASED') return { verification: '' }
         throw error
       }
     },

@@ -5,9 +5,10 @@
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { Order } from '../../contracts/order.ts'
 import { toHex, type Hex } from '../../core/bytes.ts'
+import { revertCode } from '../../core/chain/revert.ts'
 import type { Sender } from '../../core/chain/sender.ts'
 import type { Clock } from '../../core/clock.ts'
-import { isSluiceError, SluiceError } from '../../core/errors.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { ChainBook } from './book.ts'
 
 /** An order that the payer has opened. */
@@ -54,6 +55,9 @@ export interface RecoveryChain {
   readonly clock: Clock
 }
 
+/** What the contract says to one who comes second, or by a clock that runs ahead of the chain's. */
+const OVERTAKEN: ReadonlySet<string> = new Set(['ORDER_ALREADY_FINISHED', 'CLOSE_ALREADY_REQUESTED', 'SETTLE_TOO_EARLY'])
+
 /** See `TokenPayer.reclaim`. */
 export async function reclaim({ to, book, sender, clock }: RecoveryChain, { id, order }: OpenedOrder, { ack, signal }: ReclaimOptions): Promise<Reclaimed> {
   const grace = await book.grace(signal)
@@ -77,9 +81,9 @@ export async function reclaim({ to, book, sender, clock }: RecoveryChain, { id, 
       }
     } catch (error) {
       // The seller was faster, or the chain's clock is behind its newest block.
-      if (!isSluiceError(error, 'ORDER_ALREADY_FINISHED') && !isSluiceError(error, 'CLOSE_ALREADY_REQUESTED') && !isSluiceError(error, 'SETTLE_TOO_EARLY')) {
-        throw error
-      }
+      if (!OVERTAKEN.has(revertCode(error) ?? '')) throw error
+      await clock.sleep(book.pollInterval, signal)
+      continue
     }
     await clock.sleep(Math.max(book.pollInterval, Math.min(60_000, ((opensAt - now) * 1000) / 2)), signal)
   }
@@ -96,7 +100,7 @@ export async function dispute(
   try {
     await sender.send({ to, data }, { label: `dispute order ${id}`, signal })
   } catch (error) {
-    if (!isSluiceError(error, 'ORDER_ALREADY_FINISHED')) throw error // else the seller was faster, and gave back the rest itself
+    if (revertCode(error) !== 'ORDER_ALREADY_FINISHED') throw error // else the seller was faster, and gave back the rest itself
   }
   return outcome(book, id, signal)
 }

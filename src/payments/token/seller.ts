@@ -9,6 +9,7 @@ import type { Order } from '../../contracts/order.ts'
 import { dataTradeDigests, type DataTradeDomain } from '../../contracts/typedData.ts'
 import { concatBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import type { ChainLog } from '../../core/chain/chainLog.ts'
+import { revertCode } from '../../core/chain/revert.ts'
 import { createSender } from '../../core/chain/sender.ts'
 import { createWatcher } from '../../core/chain/watcher.ts'
 import type { Clock } from '../../core/clock.ts'
@@ -359,15 +360,16 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
         await eachOf(batch, (purse) => settleBatch([purse], signal))
         return
       }
-      if (!isSluiceError(error, 'ORDER_ALREADY_FINISHED') && !isSluiceError(error, 'ORDER_NOT_FOUND')) throw error
+      const code = revertCode(error)
+      if (code !== 'ORDER_ALREADY_FINISHED' && code !== 'ORDER_NOT_FOUND') throw error
       const { id, order } = batch[0]!.payable
-      if (error.code === 'ORDER_NOT_FOUND' && (await book.time(signal)) <= order.deadline) {
+      if (code === 'ORDER_NOT_FOUND' && (await book.time(signal)) <= order.deadline) {
         // A reorganisation took it away, or the node is behind: as long as it can come back, so can the money.
         log.warn('an order is missing on chain; it is looked for again', { order: id })
         schedule(10 * book.pollInterval)
         return
       }
-      log.warn('an order was over before it could be settled', { order: id, code: error.code })
+      log.warn('an order was over before it could be settled', { order: id, code })
     }
     for (const purse of batch) {
       end(purse, 'it is settled')
