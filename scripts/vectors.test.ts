@@ -50,7 +50,9 @@ test('ethers agrees with every typed digest and signature', () => {
     ['ChunkClaim', vectors.chunkClaim],
     ['Rating', vectors.rating],
   ] as const) {
-    expect(verifyTypedData(vectors.domain, { [type]: [...dataTradeTypes[type]] }, vector, vector.signature), type).toBe(vector.signer)
+    expect(verifyTypedData(vectors.domain, { [type]: [...dataTradeTypes[type]] }, vector, vector.signature), type).toBe(
+      vector.signer,
+    )
   }
 })
 

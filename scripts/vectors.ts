@@ -34,7 +34,8 @@ export function protocolVectors() {
   const item = utf8('chunk 0;chunk 1;chunk 2;chunk 3;end')
   const chunks = Array.from({ length: 5 }, (_, i) => item.subarray(8 * i, 8 * i + 8))
   const tree = createMerkleTree(chunks.map(leafHash))
-  const hashes = (packed: Uint8Array): Hex[] => Array.from({ length: packed.length / 32 }, (_, i) => toHex(packed.subarray(32 * i, 32 * i + 32)))
+  const hashes = (packed: Uint8Array): Hex[] =>
+    Array.from({ length: packed.length / 32 }, (_, i) => toHex(packed.subarray(32 * i, 32 * i + 32)))
 
   const order: Order = {
     buyer: buyer.address,
@@ -53,7 +54,11 @@ export function protocolVectors() {
   const claim = { orderId: id, index: 1, leaf: toHex(tree.leaf(1)), proofHash: toHex(engine().keccak256(tree.proof(1))) }
   const comment = 'fast and correct'
   const rating = { orderId: id, score: 5, commentHash: toHex(engine().keccak256(utf8(comment))) }
-  const typed = (signer: Key, digest: Uint8Array) => ({ digest: toHex(digest), signer: signer.address, signature: toHex(signer.sign(digest)) })
+  const typed = (signer: Key, digest: Uint8Array) => ({
+    digest: toHex(digest),
+    signer: signer.address,
+    signature: toHex(signer.sign(digest)),
+  })
 
   const menu: Menu = {
     items: [
@@ -104,10 +109,11 @@ export function protocolVectors() {
 
   return {
     keys: Object.fromEntries(
-      Object.entries({ seller: [repeat('11'), seller], session: [repeat('22'), session], buyer: [repeat('33'), buyer] } as const).map(([name, [secret, key]]) => [
-        name,
-        { secret, publicKey: toHex(key.publicKey), address: key.address },
-      ]),
+      Object.entries({
+        seller: [repeat('11'), seller],
+        session: [repeat('22'), session],
+        buyer: [repeat('33'), buyer],
+      } as const).map(([name, [secret, key]]) => [name, { secret, publicKey: toHex(key.publicKey), address: key.address }]),
     ),
     domain: { name: domain.name, version: domain.version, chainId: '31337', verifyingContract: contract },
     merkle: {
@@ -124,7 +130,12 @@ export function protocolVectors() {
     menuHash: menuHash(menu),
     messages: {
       helloOfBuyer: text(session, 'hello', { ...hello, public_key_of_the_buyer: toHex(session.publicKey) }),
-      helloOfSeller: text(seller, 'hello', { ...hello, nonce: sellerNonce, public_key_of_the_seller: toHex(seller.publicKey), reply_to: repeat('55') }),
+      helloOfSeller: text(seller, 'hello', {
+        ...hello,
+        nonce: sellerNonce,
+        public_key_of_the_seller: toHex(seller.publicKey),
+        reply_to: repeat('55'),
+      }),
       menu: text(seller, 'menu', menuToWire(menu)),
       order: text(
         session,
@@ -144,7 +155,12 @@ export function protocolVectors() {
         },
         repeat('77'),
       ),
-      ACK: encodeMessage({ type: 'ACK', payload: { order_ID: id, transferred: 16 }, signature: fromHex(ackSigned.signature), verification: '' }),
+      ACK: encodeMessage({
+        type: 'ACK',
+        payload: { order_ID: id, transferred: 16 },
+        signature: fromHex(ackSigned.signature),
+        verification: '',
+      }),
       data: encodeMessage({
         type: 'data',
         payload: { order_ID: id, index: 1, proof: hashes(tree.proof(1)), data: Buffer.from(chunks[1]!).toString('base64') },
@@ -170,10 +186,13 @@ export function protocolVectors() {
 
 /** Puts the vectors that a place in the text names, as `<!-- vector a.b -->`, into the code block behind it. */
 export function fillSamples(markdown: string, vectors: object): string {
-  return markdown.replace(/(<!-- vector ([\w.]+) -->\n```\w*\n)(?:(?!```)[\s\S])*(```)/g, (_whole, head: string, path: string, tail: string) => {
-    const value = path.split('.').reduce<unknown>((at, name) => (at as Record<string, unknown>)[name], vectors)
-    return `${head}${typeof value === 'string' ? value : JSON.stringify(value, null, 2)}\n${tail}`
-  })
+  return markdown.replace(
+    /(<!-- vector ([\w.]+) -->\n```\w*\n)(?:(?!```)[\s\S])*(```)/g,
+    (_whole, head: string, path: string, tail: string) => {
+      const value = path.split('.').reduce<unknown>((at, name) => (at as Record<string, unknown>)[name], vectors)
+      return `${head}${typeof value === 'string' ? value : JSON.stringify(value, null, 2)}\n${tail}`
+    },
+  )
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -80,7 +80,11 @@ async function streams(devnet: Devnet, folder: string, granularity: number, say:
       figures.ws.push(ws)
       figures.sha256.push(sha256)
       figures.stream.push(stream)
-      say(`  ${granularity / 1024} KiB, round ${round + 1}: stream ${Math.round(stream)}, ws ${Math.round(ws)}, sha256 ${Math.round(sha256)} MiB/s`)
+      say(
+        `  ${granularity / 1024} KiB, round ${round + 1}: stream ${Math.round(stream)}, ws ${Math.round(ws)}, sha256 ${Math.round(
+          sha256,
+        )} MiB/s`,
+      )
     }
   } finally {
     await seller.stop()
@@ -119,7 +123,11 @@ async function memory(devnet: Devnet, folder: string, say: (line: string) => voi
     const buyer = await once('buyer', devnet, folder, { granularity, size: LONG, url: seller.url, account: 2, memory: true })
     const sold = await seller.ask('memory')
     const window = 64 * granularity
-    say(`  10 GiB: buyer ${Math.round(buyer.rate)} MiB/s; grown by ${Math.round(buyer.grown / MiB)} MiB at the buyer, ${Math.round(sold.grown / MiB)} MiB at the seller`)
+    say(
+      `  10 GiB: buyer ${Math.round(buyer.rate)} MiB/s; grown by ${Math.round(buyer.grown / MiB)} MiB at the buyer, ${Math.round(
+        sold.grown / MiB,
+      )} MiB at the seller`,
+    )
     const row = (side: string, grown: number): Row => ({
       bench: 'datatrade',
       case: `memory-10GiB-${side}`,
@@ -216,7 +224,10 @@ function spawnPeer(role: Role, devnet: Devnet | undefined, folder: string, job: 
     dataTrade: devnet?.deployment.dataTrade ?? '',
     store: mkdtempSync(join(folder || tmpdir(), `${role}-`)),
     key: job.account === undefined ? '' : devnet!.accounts[job.account]!.privateKey,
-    keys: job.count === undefined ? [] : devnet!.accounts.slice(job.account, job.account! + job.count).map(({ privateKey }) => privateKey),
+    keys:
+      job.count === undefined
+        ? []
+        : devnet!.accounts.slice(job.account, job.account! + job.count).map(({ privateKey }) => privateKey),
   }
   const profile = process.env['SLUICE_BENCH_PROFILE'] === role ? ['--cpu-prof', '--cpu-prof-dir=.'] : []
   return fork(peer, [JSON.stringify(options)], { execArgv: [...process.execArgv, '--expose-gc', ...profile] })

@@ -30,7 +30,8 @@ const { granularity, size, url } = options
 
 const answer = (result: { url?: string; rate?: number; grown?: number; failed?: number }): void => void process.send!(result)
 const rateOf = (bytes: number, began: number): number => bytes / MiB / ((performance.now() - began) / 1000)
-const signer = (key: string): Wallet => new Wallet(key, new JsonRpcProvider(options.rpc, undefined, { staticNetwork: true, cacheTimeout: -1, pollingInterval: 100 }))
+const signer = (key: string): Wallet =>
+  new Wallet(key, new JsonRpcProvider(options.rpc, undefined, { staticNetwork: true, cacheTimeout: -1, pollingInterval: 100 }))
 
 /** What a process holds: what lives on the heap after a collection, and its buffers. */
 const held = (): number => {
@@ -180,7 +181,9 @@ const roles: Record<Role, () => Promise<void> | void> = {
     socket.on('message', (text: Buffer) => {
       received += Buffer.from(assertSigned(text.toString()), 'base64').length
       const ack = JSON.stringify({ message_type: 'ACK', payload: 'ack', signature: '', verification: '' })
-      void wallet.signMessage(ack).then((signature) => socket.send(JSON.stringify({ message_type: 'ACK', payload: 'ack', signature, verification: '' })))
+      void wallet
+        .signMessage(ack)
+        .then((signature) => socket.send(JSON.stringify({ message_type: 'ACK', payload: 'ack', signature, verification: '' })))
     })
     socket.on('close', () => answer({ rate: rateOf(received, began) }))
   },

@@ -19,7 +19,20 @@ import type { Payer } from '../payments/payment.ts'
 import { createTokenPayer } from '../payments/token/buyer.ts'
 import type { Reclaimed } from '../payments/token/recovery.ts'
 import { keyIdentity } from '../protocol/identity.ts'
-import { chunkCount, ETH, findItem, menuHash, priceOf, rangeOf, ZERO32, type ChunkRange, type Item, type Menu, type Range, type Selection } from '../protocol/menu.ts'
+import {
+  chunkCount,
+  ETH,
+  findItem,
+  menuHash,
+  priceOf,
+  rangeOf,
+  ZERO32,
+  type ChunkRange,
+  type Item,
+  type Menu,
+  type Range,
+  type Selection,
+} from '../protocol/menu.ts'
 import type { Registry, RegistryEntry } from '../protocol/registry/registry.ts'
 import type { Connect } from '../protocol/transport.ts'
 import type { PaymentKind, PaymentMode } from '../protocol/wire.ts'
@@ -48,7 +61,9 @@ export interface BuyerOptions {
   /** Opens connections. @default WebSocket */
   readonly connect?: Connect | undefined
   /** What to say of the seller when an order is over. @default nothing */
-  readonly rate?: ((receipt: Omit<Receipt, 'rating'>) => { readonly score: number; readonly comment: string } | undefined) | undefined
+  readonly rate?:
+    | ((receipt: Omit<Receipt, 'rating'>) => { readonly score: number; readonly comment: string } | undefined)
+    | undefined
   /** How deep the buyer's transactions must lie; 1 is the newest block. @default 1 */
   readonly confirmations?: number | undefined
   /** How often a lost link is sought before a purchase gives up. @default 8 */
@@ -108,7 +123,11 @@ export interface Buyer {
   /** Opens a purchase; iterate over it. */
   buy(options: BuyOptions): Purchase
   /** Fetches the free sample of an item. */
-  sample(options: { readonly seller: string; readonly item: string; readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>
+  sample(options: {
+    readonly seller: string
+    readonly item: string
+    readonly signal?: AbortSignal | undefined
+  }): Promise<Uint8Array>
   /** Goes on with an order of this store, after a crash or a lost link. */
   resume(orderId: Hex, options?: ResumeOptions): Purchase
   /** The orders of this store, and where they stand. */
@@ -150,17 +169,22 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const dataTrade = options.dataTrade ?? deployment(chainId).dataTrade
   const domain = dataTradeDomain(chainId, dataTrade)
   const digests = dataTradeDigests(domain)
-  const store = typeof options.store === 'string' ? await openStore(options.store) : (options.store ?? memoryStore())
+  const store = typeof options.store === 'string' ? await openStore(options.store) : options.store ?? memoryStore()
   const book = purchaseBook(store)
-  const key = keyFromSecret(options.store === undefined ? randomBytes(32) : await (await import('./sessionKey.ts')).storedSecret(store, signer, address))
+  const key = keyFromSecret(
+    options.store === undefined ? randomBytes(32) : await (await import('./sessionKey.ts')).storedSecret(store, signer, address),
+  )
   const identity = keyIdentity(key, domain)
   const token = await createTokenPayer({ signer, domain, store, confirmations: options.confirmations, clock, log })
   const payers = [token, ...(options.payers ?? [])]
   const links = new Map<string, Promise<Link>>()
 
-  const urlOf = async (seller: string, signal: AbortSignal | undefined): Promise<{ url: string; entry: RegistryEntry | undefined }> => {
+  const urlOf = async (
+    seller: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ url: string; entry: RegistryEntry | undefined }> => {
     if (/^wss?:\/\//.test(seller)) return { url: seller, entry: undefined }
-    assertArgument(options.registry, 'seller', `a ws:// or wss:// URL; to find an account, give createBuyer a registry`)
+    assertArgument(options.registry, 'seller', 'a ws:// or wss:// URL; to find an account, give createBuyer a registry')
     const entry = await options.registry.find(seller, { signal })
     return { url: entry.endpoint, entry }
   }
@@ -187,12 +211,18 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     const link = await linkTo(url, signal, entry?.account)
     const hash = menuHash(link.menu)
     if (entry && link.menu.seller.toLowerCase() !== entry.account.toLowerCase()) {
-      throw new SluiceError('NO_SUCH_SELLER', `${url} is the seller ${link.menu.seller}, not ${entry.account} as registered`, { details: { account: entry.account } })
+      throw new SluiceError('NO_SUCH_SELLER', `${url} is the seller ${link.menu.seller}, not ${entry.account} as registered`, {
+        details: { account: entry.account },
+      })
     }
     if (entry && entry.menuHash !== ZERO32 && entry.menuHash !== hash) {
-      throw new SluiceError('MENU_MISMATCH', `the menu of ${entry.account} is not the one it registered; it must publish its new menu first`, {
-        details: { account: entry.account, registered: entry.menuHash, served: hash },
-      })
+      throw new SluiceError(
+        'MENU_MISMATCH',
+        `the menu of ${entry.account} is not the one it registered; it must publish its new menu first`,
+        {
+          details: { account: entry.account, registered: entry.menuHash, served: hash },
+        },
+      )
     }
     return { url, link, hash }
   }
@@ -201,15 +231,21 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     const { url, link, hash } = await meet(buy.seller, signal)
     const { menu } = link
     if (menu.validUntil !== undefined && clock.now() > menu.validUntil * 1000) {
-      throw new SluiceError('OFFER_EXPIRED', `the menu of ${menu.seller} is no longer valid`, { details: { seller: menu.seller, validUntil: menu.validUntil } })
+      throw new SluiceError('OFFER_EXPIRED', `the menu of ${menu.seller} is no longer valid`, {
+        details: { seller: menu.seller, validUntil: menu.validUntil },
+      })
     }
     const item = findItem(menu, buy.item)
     const range = rangeOf(item, payment === 'sample' ? { chunks: sampleOf(item) } : buy)
     const full = payment === 'sample' ? 0n : payment === 'alipay' ? item.alipayPrice : item.price
     if (full === undefined || (payment !== 'sample' && !menu.payments.includes(payment))) {
-      throw new SluiceError('PAYMENT_UNSUPPORTED', `"${item.id}" can't be paid with ${payment}; the seller takes ${menu.payments.join(', ')}`, {
-        details: { payment },
-      })
+      throw new SluiceError(
+        'PAYMENT_UNSUPPORTED',
+        `"${item.id}" can't be paid with ${payment}; the seller takes ${menu.payments.join(', ')}`,
+        {
+          details: { payment },
+        },
+      )
     }
     const price = priceOf(item, full, range.bytes)
     if (buy.maxPrice !== undefined && price > buy.maxPrice) {
@@ -258,7 +294,8 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       .open(payable, { deposit: record.deposit, signal })
       .catch(async (error: unknown) => {
         // Declined in the wallet, or refused by the chain: nothing was paid in, and there is nothing to go on with.
-        if (record.payment === 'token' && isSluiceError(error) && error.code !== 'TRANSACTION_UNKNOWN') await book.remove(record.id)
+        if (record.payment === 'token' && isSluiceError(error) && error.code !== 'TRANSACTION_UNKNOWN')
+          await book.remove(record.id)
         throw error
       })
     const funded = { ...record, verification }
@@ -270,12 +307,15 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     if (record.payment === 'sample') return samplePayer
     const payer = payers.find(({ kind }) => kind === record.payment)
     if (payer) return payer
-    throw new SluiceError('PAYMENT_UNSUPPORTED', `this buyer has no payer for ${record.payment}`, { details: { payment: record.payment } })
+    throw new SluiceError('PAYMENT_UNSUPPORTED', `this buyer has no payer for ${record.payment}`, {
+      details: { payment: record.payment },
+    })
   }
 
   const takeUp = async (id: Hex, partial: Partial | undefined, signal: AbortSignal): Promise<Start> => {
     const { record, state } = await book.get(id)
-    if (state === 'done' || state === 'settled') throw new SluiceError('ORDER_FINISHED', `order ${id} is ${state}`, { details: { order: id } })
+    if (state === 'done' || state === 'settled')
+      throw new SluiceError('ORDER_FINISHED', `order ${id} is ${state}`, { details: { order: id } })
     if (state === 'opening') return { record: await fund(record, signal), received: 0 }
     const standing = await book.standing(id)
     if (partial === undefined) return { record, standing, received: standing?.acked ?? 0, frontier: standing?.frontier }
@@ -283,7 +323,11 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     return { record, standing, ...(await checkPartial(record, standing, partial)) }
   }
 
-  const purchase = (payment: PaymentKind, signal: AbortSignal | undefined, prepare: (signal: AbortSignal) => Promise<Start>): Purchase => {
+  const purchase = (
+    payment: PaymentKind,
+    signal: AbortSignal | undefined,
+    prepare: (signal: AbortSignal) => Promise<Start>,
+  ): Purchase => {
     const context: PurchaseContext = {
       identity,
       digests,
@@ -300,7 +344,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       close: async (id, state, evidence) => {
         if (payment !== 'sample') await book.put({ ...(await book.get(id)), state, evidence })
       },
-      rate: payment === 'sample' ? () => undefined : (options.rate ?? (() => undefined)),
+      rate: payment === 'sample' ? () => undefined : options.rate ?? (() => undefined),
     }
     return createPurchase(context, signal)
   }
@@ -318,7 +362,8 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       const payment = buy.payment ?? 'token'
       return purchase(payment, buy.signal, (signal) => makeOrder(buy, payment, signal))
     },
-    sample: ({ seller, item, signal }) => purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes(),
+    sample: ({ seller, item, signal }) =>
+      purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes(),
     resume: (id, { partial, signal } = {}) => purchase('token', signal, (until) => takeUp(id, partial, until)),
     orders: () => book.list(),
     topUp: async (id, amount, { signal } = {}) => token.topUp((await book.get(id)).record, amount, { signal }),
@@ -333,9 +378,13 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       const stored = await book.get(id)
       const { evidence } = stored
       if (!evidence) {
-        throw new SluiceError('BAD_ARGUMENT', `order ${id} holds no chunk that the seller signed and that contradicts the root; buy with claims: true`, {
-          details: { order: id },
-        })
+        throw new SluiceError(
+          'BAD_ARGUMENT',
+          `order ${id} holds no chunk that the seller signed and that contradicts the root; buy with claims: true`,
+          {
+            details: { order: id },
+          },
+        )
       }
       return settled(stored, () => token.dispute(stored.record, evidence, { signal }))
     },

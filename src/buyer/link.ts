@@ -12,7 +12,14 @@ import { SluiceError } from '../core/errors.ts'
 import { decodeFrame, type DataFrame } from '../protocol/frame.ts'
 import type { Identity } from '../protocol/identity.ts'
 import { menuFromWire, type Menu } from '../protocol/menu.ts'
-import { decodeMessage, encodeMessage, MAX_TEXT_TO_BUYER, messageDigest, signedBytes, type MessageOf } from '../protocol/message.ts'
+import {
+  decodeMessage,
+  encodeMessage,
+  MAX_TEXT_TO_BUYER,
+  messageDigest,
+  signedBytes,
+  type MessageOf,
+} from '../protocol/message.ts'
 import type { CloseReason, Connect, Packet } from '../protocol/transport.ts'
 import { PROTOCOL_VERSION, type MessageType, type Payload } from '../protocol/wire.ts'
 
@@ -63,8 +70,9 @@ export interface LinkOptions {
  * @throws `CONNECTION_FAILED`, `TIMEOUT`, `ABORTED`, `VERSION_MISMATCH`, `WRONG_CHAIN`, `BAD_SIGNATURE`, `PEER_REFUSED`.
  */
 export function openLink(options: LinkOptions): Promise<Link> {
-  return withDeadline({ what: `the greeting of ${options.url}`, ms: options.timeout, clock: options.clock, signal: options.signal }, (signal) =>
-    greet(options, signal),
+  return withDeadline(
+    { what: `the greeting of ${options.url}`, ms: options.timeout, clock: options.clock, signal: options.signal },
+    (signal) => greet(options, signal),
   )
 }
 
@@ -87,15 +95,21 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
     if (hello || !('public_key_of_the_seller' in payload)) throw unexpected('hello')
     const key = addressOf(fromHex(payload.public_key_of_the_seller))
     assertSignedBy(messageDigest(message), message.signature, key, { field: 'hello', owner: 'the seller' })
-    if (payload.reply_to !== nonce) throw new SluiceError('BAD_MESSAGE', 'hello payload: reply_to is not our nonce', { details: { field: 'reply_to' } })
+    if (payload.reply_to !== nonce)
+      throw new SluiceError('BAD_MESSAGE', 'hello payload: reply_to is not our nonce', { details: { field: 'reply_to' } })
     if (payload.version !== PROTOCOL_VERSION) {
       throw new SluiceError('VERSION_MISMATCH', `the seller speaks version ${payload.version}, not ${PROTOCOL_VERSION}`)
     }
     if (payload.chain_id !== domain.chainId.toString() || payload.contract !== domain.verifyingContract.toLowerCase()) {
-      throw new SluiceError('WRONG_CHAIN', `the seller trades on chain ${payload.chain_id} by contract ${payload.contract}, not on ${domain.chainId} by ${domain.verifyingContract}`)
+      throw new SluiceError(
+        'WRONG_CHAIN',
+        `the seller trades on chain ${payload.chain_id} by contract ${payload.contract}, not on ${domain.chainId} by ${domain.verifyingContract}`,
+      )
     }
     if (seller !== undefined && key.toLowerCase() !== seller.toLowerCase()) {
-      throw new SluiceError('BAD_SIGNATURE', `the seller at ${url} is ${key}, not ${seller} as expected`, { details: { field: 'hello', expected: seller, actual: key } })
+      throw new SluiceError('BAD_SIGNATURE', `the seller at ${url} is ${key}, not ${seller} as expected`, {
+        details: { field: 'hello', expected: seller, actual: key },
+      })
     }
     hello = { key, session: payload.nonce as Hex }
   }
@@ -105,10 +119,15 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
     assertSignedBy(messageDigest(message), message.signature, hello.key, { field: 'menu', owner: 'the seller who said hello' })
     const menu = menuFromWire(message.payload)
     if (menu.seller.toLowerCase() !== hello.key.toLowerCase()) {
-      throw new SluiceError('BAD_MESSAGE', `menu payload: seller is ${menu.seller}, but ${hello.key} said hello`, { details: { field: 'seller' } })
+      throw new SluiceError('BAD_MESSAGE', `menu payload: seller is ${menu.seller}, but ${hello.key} said hello`, {
+        details: { field: 'seller' },
+      })
     }
     if (menu.chainId !== domain.chainId || menu.contract.toLowerCase() !== domain.verifyingContract.toLowerCase()) {
-      throw new SluiceError('WRONG_CHAIN', `the menu is for chain ${menu.chainId} and contract ${menu.contract}, not for ${domain.chainId} and ${domain.verifyingContract}`)
+      throw new SluiceError(
+        'WRONG_CHAIN',
+        `the menu is for chain ${menu.chainId} and contract ${menu.contract}, not for ${domain.chainId} and ${domain.verifyingContract}`,
+      )
     }
     return menu
   }
@@ -152,9 +171,14 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
     const takeExit = (message: MessageOf<'exit'>): void => {
       const { order_ID, reason, session } = message.payload
       if (hello) {
-        assertSignedBy(messageDigest(message), message.signature, hello.key, { field: 'exit', owner: 'the seller who said hello' })
+        assertSignedBy(messageDigest(message), message.signature, hello.key, {
+          field: 'exit',
+          owner: 'the seller who said hello',
+        })
         if (session !== hello.session) {
-          throw new SluiceError('BAD_MESSAGE', 'exit payload: session is not the nonce of this connection', { details: { field: 'session' } })
+          throw new SluiceError('BAD_MESSAGE', 'exit payload: session is not the nonce of this connection', {
+            details: { field: 'session' },
+          })
         }
       }
       for (const line of lines.values()) if (line.orderId === order_ID) line.exit(message.payload)
@@ -166,13 +190,19 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
         try {
           packet(data)
         } catch (error) {
-          reject(error)
+          reject(error as Error)
           throw error // the transport closes on it
         }
       },
       closed: (reason) => {
         open = false
-        reject(new SluiceError('CONNECTION_LOST', `${url} closed the connection during the greeting: ${reason.reason || reason.code}`, { details: { url, code: reason.code } }))
+        reject(
+          new SluiceError(
+            'CONNECTION_LOST',
+            `${url} closed the connection during the greeting: ${reason.reason || reason.code}`,
+            { details: { url, code: reason.code } },
+          ),
+        )
         const left = [...lines.values()]
         lines.clear()
         for (const line of left) line.lost(reason)

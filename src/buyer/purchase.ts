@@ -259,7 +259,7 @@ function createCourse(
   let acked = standing?.acked ?? 0
   let current = standing
   let chunks = 0
-  let failure: unknown
+  let failure: Error | undefined
   let reconnects = 0
   /** Tries to find the seller again since a chunk last came: a link on which nothing comes is no better than none. */
   let attempts = 0
@@ -273,10 +273,11 @@ function createCourse(
   let tail: Promise<void> | undefined
 
   const failWith = (error: unknown): void => {
-    failure ??= error
+    failure ??= error instanceof Error ? error : new Error(String(error))
     arrived.ring()
   }
-  const onAbort = (): void => failWith(new SluiceError('ABORTED', `the purchase of "${item.id}" was aborted by the caller`, { cause: signal.reason }))
+  const onAbort = (): void =>
+    failWith(new SluiceError('ABORTED', `the purchase of "${item.id}" was aborted by the caller`, { cause: signal.reason }))
   signal.addEventListener('abort', onAbort, { once: true })
 
   const windowEnd = (): number => acked + unpaidWindow(Math.floor(acked / granularity), cap) * granularity
@@ -309,7 +310,8 @@ function createCourse(
       },
       exit: (payload) => {
         exit = payload
-        if (payload.reason) failWith(refusal(payload.reason))
+        // Who has all of it needs nothing more of the seller, which may have forgotten the order by then.
+        if (payload.reason && intake.position < total) failWith(refusal(payload.reason))
         else if (item.live) total = intake.position
         else if (intake.position < total) failWith(refusal(null))
         arrived.ring()
@@ -339,9 +341,13 @@ function createCourse(
   const begin = async (): Promise<void> => {
     const to = await context.link(record.url, signal)
     if (to.menu.seller.toLowerCase() !== order.seller.toLowerCase()) {
-      throw new SluiceError('NO_SUCH_SELLER', `${record.url} is now the seller ${to.menu.seller}; order ${id} is with ${order.seller}`, {
-        details: { order: id, seller: order.seller },
-      })
+      throw new SluiceError(
+        'NO_SUCH_SELLER',
+        `${record.url} is now the seller ${to.menu.seller}; order ${id} is with ${order.seller}`,
+        {
+          details: { order: id, seller: order.seller },
+        },
+      )
     }
     attach(to)
     await greet(to)
@@ -478,7 +484,11 @@ function createCourse(
     const rating = opinion && {
       ...opinion,
       signature: toHex(
-        await identity.signTyped('Rating', { orderId: id, score: opinion.score, commentHash: toHex(engine().keccak256(utf8(opinion.comment))) }),
+        await identity.signTyped('Rating', {
+          orderId: id,
+          score: opinion.score,
+          commentHash: toHex(engine().keccak256(utf8(opinion.comment))),
+        }),
       ),
     }
     if (link?.open) {
@@ -509,7 +519,8 @@ function createCourse(
       }
       await beginning
       for (;;) {
-        if (signal.aborted) throw failure // at once: who calls it off wants nothing of what waits here, and doesn't pay for it
+        // Who calls it off wants nothing of what waits here, and doesn't pay for it.
+        if (failure !== undefined && signal.aborted) throw failure
         const chunk = queue.shift()
         if (chunk) {
           handed = chunk
@@ -526,7 +537,11 @@ function createCourse(
       chunks++
       builder.append(chunk.leaf)
       if (standing && consumed === standing.acked && !equalBytes(builder.state(), standing.frontier)) {
-        return failWith(new SluiceError('PARTIAL_MISMATCH', `the partial data given is not what order ${id} delivered`, { details: { order: id } }))
+        return failWith(
+          new SluiceError('PARTIAL_MISMATCH', `the partial data given is not what order ${id} delivered`, {
+            details: { order: id },
+          }),
+        )
       }
       payWhenDue()
     },
@@ -552,18 +567,22 @@ function createCourse(
         await settleUp().catch(() => {})
       }
       payment.abort()
-      if (link?.open && code !== 'CONNECTION_LOST') {
-        const message = isSluiceError(error) ? error.shortMessage : 'the buyer has a fault of its own'
+      // A fault of our own (a full disk, a node that is down, the wrong file) leaves the order as it is, to be resumed.
+      if (!FINAL.has(code)) return
+      if (link?.open && isSluiceError(error)) {
         await link
-          .send('exit', { order_ID: id, session: link.session, rating: null, reason: { code, message: message.slice(0, 4096) } })
+          .send('exit', { order_ID: id, session: link.session, rating: null, reason: { code, message: error.shortMessage.slice(0, 4096) } })
           .catch(() => {})
         // The seller has been told, and settles: there is nothing to go on with.
         if (code === 'ABORTED') await context.close(id, 'done', undefined)
       }
-      if (code === 'WRONG_CHUNK') await context.close(id, 'failed', intake.evidence)
+      if (code !== 'ABORTED') await context.close(id, 'failed', intake.evidence)
     },
   }
 }
+
+/** What ends an order: the caller's will, or a seller that broke the rules. */
+const FINAL: ReadonlySet<string> = new Set(['ABORTED', 'WRONG_CHUNK', 'BAD_SIGNATURE', 'UNEXPECTED_MESSAGE'])
 
 /** Failures of a link that another try may mend. */
 const RETRIED: ReadonlySet<string> = new Set(['CONNECTION_FAILED', 'CONNECTION_LOST', 'TIMEOUT', 'OVERLOADED'])

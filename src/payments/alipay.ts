@@ -60,17 +60,24 @@ export function alipayPayments({ gateway, digests, store }: AlipayOptions): Paym
     accept: async (payable, verification, { signal }): Promise<Till> => {
       const { id, order } = payable
       if (order.token.toLowerCase() !== CNY) {
-        throw new SluiceError('ORDER_MISMATCH', `an order paid with Alipay is in fen: its token must be ${CNY}`, { details: { field: 'token' } })
+        throw new SluiceError('ORDER_MISMATCH', `an order paid with Alipay is in fen: its token must be ${CNY}`, {
+          details: { field: 'token' },
+        })
       }
       const kept = await store.get(orderKey(id))
       const tradeNo = kept ? new TextDecoder().decode(kept) : verification
-      if (tradeNo === '') throw new SluiceError('PAYMENT_INVALID', 'the order names no Alipay trade in verification', { details: { order: id } })
+      if (tradeNo === '')
+        throw new SluiceError('PAYMENT_INVALID', 'the order names no Alipay trade in verification', { details: { order: id } })
       const trade = await gateway.trade(tradeNo, { signal })
       if (trade.outTradeNo !== outTradeNo(id)) {
-        throw new SluiceError('PAYMENT_INVALID', `Alipay trade ${tradeNo} was paid for another order`, { details: { order: id, tradeNo } })
+        throw new SluiceError('PAYMENT_INVALID', `Alipay trade ${tradeNo} was paid for another order`, {
+          details: { order: id, tradeNo },
+        })
       }
       if (trade.status !== 'TRADE_SUCCESS' && trade.status !== 'TRADE_FINISHED') {
-        throw new SluiceError('ORDER_UNCONFIRMED', `Alipay trade ${tradeNo} is not paid: ${trade.status}`, { details: { tradeNo, status: trade.status } })
+        throw new SluiceError('ORDER_UNCONFIRMED', `Alipay trade ${tradeNo} is not paid: ${trade.status}`, {
+          details: { tradeNo, status: trade.status },
+        })
       }
       const covered = coveredBytes(order, trade.paidFen)
       if (covered === 0) {
@@ -102,7 +109,9 @@ export interface AlipayPayerOptions {
 export function alipayPayer(options: AlipayPayerOptions): Payer {
   return {
     kind: 'alipay',
-    open: async ({ id, order }: PayableOrder, { signal }) => ({ verification: await options.pay({ outTradeNo: outTradeNo(id), fen: order.price }, { signal }) }),
+    open: async ({ id, order }: PayableOrder, { signal }) => ({
+      verification: await options.pay({ outTradeNo: outTradeNo(id), fen: order.price }, { signal }),
+    }),
     pay: () => Promise.resolve({ verification: '' }),
   }
 }

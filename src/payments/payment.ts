@@ -66,7 +66,10 @@ export interface Payer {
    * Puts up the money for an order.
    * @returns what shows it to the seller.
    */
-  open(order: PayableOrder, options: { readonly deposit: bigint; readonly signal: AbortSignal }): Promise<{ verification: string }>
+  open(
+    order: PayableOrder,
+    options: { readonly deposit: bigint; readonly signal: AbortSignal },
+  ): Promise<{ verification: string }>
   /** Pays for the first `transferred` bytes, in all. */
   pay(order: PayableOrder, transferred: number, options: { readonly signal: AbortSignal }): Promise<{ verification: string }>
 }

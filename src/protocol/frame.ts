@@ -19,6 +19,7 @@
  * @module
  */
 import { SluiceError } from '../core/errors.ts'
+import { allocateBytes } from '#platform'
 
 /** Bytes before the proof. */
 const HEADER = 20
@@ -62,7 +63,7 @@ export function frameFor(
   claim?: Uint8Array | undefined,
 ): { frame: Uint8Array; body: Uint8Array } {
   const at = HEADER + proof.length + (claim ? CLAIM : 0) + 1
-  const frame = allocate(at + length)
+  const frame = allocateBytes(at + length) // all of it is written, by us and by whoever fills the body
   frame[0] = TYPE_DATA
   frame[1] = claim ? FLAG_CLAIM : 0
   frame[2] = proof.length >> 5
@@ -102,11 +103,6 @@ export function decodeFrame(frame: Uint8Array): DataFrame {
     leaf: frame.subarray(tag),
     body: frame.subarray(tag + 1),
   }
-}
-
-/** Memory that is not zeroed first where the platform has it: the chunk overwrites all of it. */
-function allocate(size: number): Uint8Array {
-  return typeof Buffer === 'undefined' ? new Uint8Array(size) : Buffer.allocUnsafeSlow(size)
 }
 
 function writeU32(into: Uint8Array, at: number, value: number): void {

@@ -57,7 +57,7 @@ export async function signerIdentity(signer: Signer, domain: DataTradeDomain): P
         signer.signTypedData(
           { name: domain.name, version: domain.version, chainId: domain.chainId, verifyingContract: domain.verifyingContract },
           { [type]: [...dataTradeTypes[type]] },
-          message as unknown as Record<string, unknown>,
+          message,
         ),
       ),
   }

@@ -68,13 +68,15 @@ describe('rangeOf', () => {
   it('of live data starts at its start and ends at the most that may come', () => {
     expect(rangeOf(live)).toEqual({ first: 0, count: 4, bytes: 1000 })
     expect(rangeOf(live, { bytes: [0, 301] })).toEqual({ first: 0, count: 2, bytes: 301 })
-    for (const selection of [{ bytes: [1, 10] as const }, { bytes: [0, 1001] as const }, { bytes: [0, 0] as const }, { chunks: { first: 0, count: 1 } }]) {
+    const wrong: Selection[] = [{ bytes: [1, 10] }, { bytes: [0, 1001] }, { bytes: [0, 0] }, { chunks: { first: 0, count: 1 } }]
+    for (const selection of wrong) {
       expect(() => rangeOf(live, selection)).toThrow(expect.objectContaining({ code: 'RANGE_INVALID' }))
     }
   })
 
   it('holds what was asked for and no chunk more', () => {
-    const sizes = fc.record({ size: fc.integer({ min: 1, max: 10_000 }), granularity: fc.integer({ min: 1, max: 700 }), a: fc.nat(), b: fc.nat() })
+    const positive = (max: number) => fc.integer({ min: 1, max })
+    const sizes = fc.record({ size: positive(10_000), granularity: positive(700), a: fc.nat(), b: fc.nat() })
     fc.assert(
       fc.property(sizes, ({ size, granularity, a, b }) => {
         const start = a % size
@@ -101,7 +103,7 @@ describe('priceOf', () => {
 
   it('is never below what the bytes are worth, and never a unit above', () => {
     fc.assert(
-      fc.property(fc.bigInt({ min: 0n, max: (1n << 104n) - 1n }), fc.integer({ min: 1, max: 2 ** 31 - 1 }), fc.nat(), (price, size, x) => {
+      fc.property(fc.bigInt({ min: 0n, max: (1n << 104n) - 1n }), fc.integer({ min: 1 }), fc.nat(), (price, size, x) => {
         const bytes = x % (size + 1)
         const worth = price * BigInt(bytes)
         const cost = priceOf({ size }, price, bytes) * BigInt(size)

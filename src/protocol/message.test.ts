@@ -5,7 +5,7 @@ import { invalidText, messageFixtures } from '../../test/fixtures/messages/fixtu
 import { toHex } from '../core/bytes.ts'
 import { recoverAddress } from '../core/crypto/signature.ts'
 import { isSluiceError, SluiceError } from '../core/errors.ts'
-import { canonicalText, decodeMessage, encodeMessage, MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER, messageDigest } from './message.ts'
+import { canonicalText, decodeMessage, encodeMessage, MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER, messageDigest, type MessageOf } from './message.ts'
 import { payloads, type MessageType } from './wire.ts'
 
 const types = Object.keys(payloads) as MessageType[]
@@ -131,7 +131,7 @@ describe('decodeMessage', () => {
   it('takes the largest chunk there is in the JSON form', () => {
     const { payload, ...rest } = decodeMessage(messageFixtures.data.valid[0]!.text, MAX_TEXT_TO_BUYER)
     const data = Buffer.alloc(4 * 1024 * 1024, 0xa5).toString('base64')
-    const text = encodeMessage({ ...rest, type: 'data', payload: { ...payload, data } } as Parameters<typeof encodeMessage>[0])
+    const text = encodeMessage({ ...rest, type: 'data', payload: { ...payload, data } } as MessageOf<'data'>)
     expect(text.length).toBeLessThan(MAX_TEXT_TO_BUYER)
     expect(decodeMessage(text, MAX_TEXT_TO_BUYER).payload).toMatchObject({ data })
   })

@@ -88,7 +88,7 @@ const envelopeSchema = v.strictObject({
 function check<T>(schema: v.GenericSchema<unknown, T>, value: unknown, what: string): T {
   const result = v.safeParse(schema, value, { abortEarly: true })
   if (result.success) return result.output
-  const issue = result.issues[0]!
+  const issue = result.issues[0]
   const field = issue.path?.map(({ key }) => String(key)).join('.') ?? ''
   throw new SluiceError('BAD_MESSAGE', [what, field, issue.message].filter(Boolean).join(': '), {
     details: { field: field || what },

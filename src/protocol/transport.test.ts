@@ -23,7 +23,7 @@ transportSuite(
 )
 
 /** A server that takes one connection, and a client of it. */
-async function joined(connect: Connect, maxPayload = 2 * MAX_FRAME): Promise<TransportsUnderTest & { socket: WebSocket; url: string }> {
+async function joined(connect: Connect, maxPayload = 2 * MAX_FRAME): Promise<TransportsUnderTest & { socket: WebSocket }> {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false, maxPayload })
   await new Promise((resolve) => server.once('listening', resolve))
   const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`
@@ -36,7 +36,6 @@ async function joined(connect: Connect, maxPayload = 2 * MAX_FRAME): Promise<Tra
     a,
     b,
     socket,
-    url,
     close: async () => {
       for (const client of server.clients) client.terminate()
       await new Promise((resolve) => server.close(resolve))

@@ -33,9 +33,15 @@ export interface Listener {
 const KEEP_ALIVE = 30_000
 
 /** Opens a WebSocket server and hands each connection to `serve`. @throws `CONNECTION_FAILED` when the port is taken. */
-export async function listenWebSocket(serve: (transport: Transport) => unknown, log: Logger, options: ListenOptions): Promise<Listener> {
+export async function listenWebSocket(
+  serve: (transport: Transport) => unknown,
+  log: Logger,
+  options: ListenOptions,
+): Promise<Listener> {
   const { port = 0, host = '127.0.0.1', path } = options
-  const http = options.server ?? createServer((_request, response) => response.writeHead(426, { 'content-type': 'text/plain' }).end('This is a WebSocket.\n'))
+  const http =
+    options.server ??
+    createServer((_request, response) => response.writeHead(426, { 'content-type': 'text/plain' }).end('This is a WebSocket.\n'))
   const sockets = new WebSocketServer({
     server: http,
     perMessageDeflate: false,
@@ -56,7 +62,9 @@ export async function listenWebSocket(serve: (transport: Transport) => unknown, 
   })
   if (!options.server) {
     await new Promise<void>((resolve, reject) => {
-      http.once('error', (cause) => reject(new SluiceError('CONNECTION_FAILED', `cannot listen on ${host}:${port}: ${cause.message}`, { cause })))
+      http.once('error', (cause) =>
+        reject(new SluiceError('CONNECTION_FAILED', `cannot listen on ${host}:${port}: ${cause.message}`, { cause })),
+      )
       http.listen(port, host, resolve)
     })
   }

@@ -106,7 +106,8 @@ export const defaultLimits: SellerLimits = {
  * ```ts
  * import { createSeller } from 'sluice-sdk/seller'
  *
- * const seller = await createSeller({ signer, store: './shop', items: [{ id: 'weather', data: 'weather.csv', price: 10n ** 15n }] })
+ * const items = [{ id: 'weather', data: 'weather.csv', price: 10n ** 15n }]
+ * const seller = await createSeller({ signer, store: './shop', items })
  * await seller.listen({ port: 9000 })
  * ```
  */
@@ -154,7 +155,12 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     validUntil: options.validUntil,
   }
   const payload = menuToWire(menu)
-  const menuText = encodeMessage({ type: 'menu', payload, signature: await identity.signBytes(signedBytes('menu', payload, '')), verification: '' })
+  const menuText = encodeMessage({
+    type: 'menu',
+    payload,
+    signature: await identity.signBytes(signedBytes('menu', payload, '')),
+    verification: '',
+  })
 
   const desk = createDesk({
     identity,
@@ -201,7 +207,8 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       listeners.add(listener)
       return listener
     },
-    publish: (registry, endpoint) => registry.publish({ endpoint, publicKey: toHex(identity.publicKey), menuHash: menuHash(menu) }),
+    publish: (registry, endpoint) =>
+      registry.publish({ endpoint, publicKey: toHex(identity.publicKey), menuHash: menuHash(menu) }),
     settle: (settleOptions = {}) => token.settle(settleOptions),
     close: async () => {
       if (closed) return

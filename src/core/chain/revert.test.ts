@@ -1,7 +1,8 @@
 import { AbiCoder, concat, Interface, makeError } from 'ethers'
 import { describe, expect, it } from 'vitest'
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
-import { errorCodeOf, revertData, revertError, throwRevert } from './revert.ts'
+import { SluiceError } from '../errors.ts'
+import { errorCodeOf, revertCode, revertData, revertError, throwRevert } from './revert.ts'
 
 const coder = AbiCoder.defaultAbiCoder()
 const other = new Interface(['error Complex((uint256 a, address b)[] list, bool)', 'error PairMismatch(uint256 x)'])
@@ -90,4 +91,13 @@ describe('revertData', () => {
     expect(() => throwRevert(network, [])).toThrow(network)
     expect(() => throwRevert(exception(null), [])).toThrow(expect.objectContaining({ code: 'CONTRACT_REVERTED' }))
   })
+})
+
+it('revertCode finds the custom error, before sending or on chain', () => {
+  expect(revertCode(revertError(dataTradeInterface.encodeErrorResult('TotalDataOutOfRange', [5n, 4n]), [dataTradeInterface]))).toBe(
+    'TOTAL_DATA_OUT_OF_RANGE',
+  )
+  expect(revertCode(new SluiceError('TRANSACTION_REVERTED', 'x', { details: { reason: 'NOT_THE_BUYER' } }))).toBe('NOT_THE_BUYER')
+  expect(revertCode(new SluiceError('TRANSACTION_REVERTED', 'x'))).toBe('TRANSACTION_REVERTED')
+  expect(revertCode(new Error('x'))).toBeUndefined()
 })

@@ -1,5 +1,5 @@
 import { AbiCoder, type ErrorDescription, Interface } from 'ethers'
-import { type ErrorCode, type ErrorDetails, SluiceError } from '../errors.ts'
+import { type ErrorCode, type ErrorDetails, isSluiceError, SluiceError } from '../errors.ts'
 import { jsonRpcError } from '../retry.ts'
 
 /** ERC-6093: what tokens revert with. Not Sluice's own errors, so they get no code of their own. */
@@ -124,4 +124,10 @@ function argumentsOf({ fragment, args }: ErrorDescription): ErrorDetails {
 function plain(value: unknown): string | bigint | boolean {
   if (typeof value === 'bigint' || typeof value === 'boolean') return value
   return Array.isArray(value) ? `[${Array.from(value, (item) => String(plain(item))).join(', ')}]` : String(value)
+}
+
+/** The code of the custom error that stopped a transaction, whether it was met before sending or only in a block. */
+export function revertCode(error: unknown): string | undefined {
+  if (!isSluiceError(error)) return undefined
+  return error.code === 'TRANSACTION_REVERTED' && typeof error.details.reason === 'string' ? error.details.reason : error.code
 }

@@ -14,7 +14,7 @@ beforeAll(async () => {
   devnet = await startDevnet()
   proxy = await startRpcProxy(devnet.url)
   provider = new JsonRpcProvider(`${proxy.url}/v3/secret-api-key`, 31337, { staticNetwork: true })
-  rpc = createRpc({ provider, timeout: 300 })
+  rpc = createRpc({ provider })
 })
 
 afterEach(() => proxy.rule())
@@ -78,7 +78,7 @@ describe('failures', () => {
   it('come in time', async () => {
     proxy.rule(() => 'hang')
     const began = Date.now()
-    await expect(rpc.head()).rejects.toMatchObject({
+    await expect(createRpc({ provider, timeout: 100 }).head()).rejects.toMatchObject({
       code: 'RPC_FAILED',
       details: { what: 'block number', cause: 'TIMEOUT' },
     })

@@ -173,6 +173,19 @@ describe('sending', () => {
     expect((await sender.send(pay())).nonce).toBe(0)
   })
 
+  it('counts for itself where the node does not count what is pending', async () => {
+    const sender = await open()
+    await devnet.setAutomine(false)
+    proxy.rule(async (method, params) => {
+      if (method !== 'eth_getTransactionCount' || params[1] !== 'pending') return undefined
+      return { result: `0x${(await devnet.provider.getTransactionCount(sender.address, 'latest')).toString(16)}` }
+    })
+    const sends = [1n, 2n, 3n].map((value) => sender.send(pay(value)))
+    await taken(sender, 3)
+    await devnet.mine()
+    expect((await Promise.all(sends)).map(({ nonce }) => nonce).sort()).toEqual([0, 1, 2])
+  })
+
   it('goes on after foreign transactions of the account', async () => {
     const wallet = freshWallet()
     const sender = await open({ signer: wallet })

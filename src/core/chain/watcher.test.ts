@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Devnet, startDevnet } from '../../testing/devnet.ts'
 import { type RpcFault, type RpcProxy, startRpcProxy } from '../../testing/rpcProxy.ts'
 import { isSluiceError } from '../errors.ts'
-import type { Logger } from '../log.ts'
+import { type Logger, silentLogger } from '../log.ts'
 import { memoryStore } from '../store/memoryStore.ts'
 import type { ChainLog } from './chainLog.ts'
 import { createWatcher, type Watcher, type WatcherHandlers, type WatcherOptions } from './watcher.ts'
@@ -250,9 +250,12 @@ describe('catching up', () => {
     expect(rangesAsked().length).toBe(3)
   })
 
-  it('stops between blocks and goes on there', async () => {
+  it.each([
+    ['near the newest block', 0],
+    ['further down', 40],
+  ])('stops between blocks and goes on there, %s', async (_, deep) => {
     for (const amount of range(1, 5)) await mint(amount)
-    await devnet.mine(40)
+    if (deep) await devnet.mine(deep)
     const { handlers, amounts } = ledger()
     const watched = watcher({ store: memoryStore() })
     let stopped: Promise<void> | undefined
@@ -400,6 +403,28 @@ describe('reorganisations', () => {
     expect(amounts()).toEqual([1, 8])
   })
 
+  it('does not mix two chains when headers come from both', async () => {
+    for (const amount of [1, 2, 3]) await mint(amount)
+    const old = (await devnet.provider.getBlock(fromBlock + 1))!.hash
+    const oldLogs: unknown = await devnet.provider.send('eth_getLogs', [{ blockHash: old, address: token }])
+    const { handlers, amounts } = ledger()
+    let done = false
+    proxy.rule(async (method, params) => {
+      if (method === 'eth_getBlockByNumber' && Number(params[0]) === fromBlock + 2 && !done) {
+        done = true
+        await devnet.reorg(2)
+        await mint(9)
+      }
+      // Nodes remember for a while what was in a block that they have dropped.
+      return method === 'eth_getLogs' && (params[0] as { blockHash?: string }).blockHash === old ? { result: oldLogs } : undefined
+    })
+    const watched = watcher()
+    await watched.start(handlers)
+    await watched.caughtUp()
+    expect(done).toBe(true)
+    expect(amounts()).toEqual([1, 9])
+  })
+
   it('misses nothing when a reorganisation falls into the search of a range', async () => {
     await devnet.mine(10)
     await mint(1)
@@ -407,7 +432,6 @@ describe('reorganisations', () => {
     const { handlers, amounts } = ledger()
     let done = false
     proxy.rule(async (method) => {
-      if (method === 'eth_getBlockByNumber' && proxy.requests.at(-1)?.method === 'eth_getLogs') return undefined
       if (method !== 'eth_getLogs' || done) return undefined
       done = true
       await devnet.reorg(35)
@@ -462,13 +486,14 @@ describe('outages', () => {
 
   it('waits for a node that knows the number of a block but not the block', async () => {
     const { handlers, amounts, rollbacks } = ledger()
-    const watched = watcher()
+    const errors: string[] = []
+    const watched = watcher({ log: { ...silentLogger, error: (line) => errors.push(line) } })
     await watched.start(handlers)
     await watched.caughtUp()
     proxy.rule((method) => (method === 'eth_getBlockByNumber' ? { result: null } : undefined))
     await mint(1)
     await pause(100)
-    expect([amounts(), rollbacks]).toEqual([[], []])
+    expect([amounts(), rollbacks, errors]).toEqual([[], [], []])
     proxy.rule()
     await watched.caughtUp()
     expect(amounts()).toEqual([1])
@@ -520,6 +545,23 @@ describe('restarts', () => {
     expect(amounts()).toEqual([1, 4])
     // The hashes of the old blocks are gone from the store too.
     await run(entries, handlers)
+    expect(rollbacks).toEqual([fromBlock])
+  })
+
+  it('forgets the blocks above the one that it went back to', async () => {
+    const entries = new Map<string, Uint8Array>()
+    const { handlers, amounts, rollbacks } = ledger()
+    await mint(1)
+    const snapshot = await devnet.snapshot()
+    await mint(2)
+    await mint(3)
+    await run(entries, handlers)
+    await devnet.revert(snapshot)
+    await mint(4)
+    await run(entries, handlers)
+    await mint(5)
+    await run(entries, handlers)
+    expect(amounts()).toEqual([1, 4, 5])
     expect(rollbacks).toEqual([fromBlock])
   })
 

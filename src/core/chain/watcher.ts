@@ -270,6 +270,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
 
   /** Delivers a range of blocks that are too deep to change, as a rule. */
   async function deliverRange(run: Run, from: number, to: number): Promise<void> {
+    // Headers first: should the chain change before the logs are read, the next block will not follow `end`.
     const [first, end] = await ask(run, () => Promise.all([headerOf(from), headerOf(to)]))
     const last = known.at(-1)
     if (last && first.parentHash !== last.hash) return rollBack(run, last.number)
@@ -287,7 +288,6 @@ export function createWatcher(options: WatcherOptions): Watcher {
       })
       return
     }
-    if ((await ask(run, () => headerOf(to))).hash !== end.hash) return // changed while it was being read: look again
     range = Math.min(range * 2, maxRange)
     for (const logs of byBlock(found)) {
       await deliver(run, logs)

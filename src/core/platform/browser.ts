@@ -49,3 +49,8 @@ export async function openVault(name: string, _deriveSecret: () => Promise<Uint8
   const { browserVault } = await import('../crypto/browserVault.ts')
   return browserVault(name)
 }
+
+/** Bytes of their own, for memory that is about to be written whole. Browsers zero them in any case. */
+export function allocateBytes(size: number): Uint8Array {
+  return new Uint8Array(size)
+}

@@ -41,3 +41,8 @@ export function openStore(path: string): Promise<Store> {
 export async function openVault(name: string, deriveSecret: () => Promise<Uint8Array>): Promise<Vault> {
   return secretVault(name, await deriveSecret())
 }
+
+/** Bytes of their own that are not zeroed first: for memory that is about to be written whole. */
+export function allocateBytes(size: number): Uint8Array {
+  return Buffer.allocUnsafeSlow(size)
+}

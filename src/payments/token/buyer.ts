@@ -51,13 +51,30 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
   const to = domain.verifyingContract
   const book = chainBook(provider, domain, clock)
   const rpc = createRpc({ provider, clock })
-  const sender = await createSender({ signer, store, chainId: domain.chainId, interfaces: [dataTradeInterface], confirmations, clock, log })
+  const sender = await createSender({
+    signer,
+    store,
+    chainId: domain.chainId,
+    interfaces: [dataTradeInterface],
+    confirmations,
+    clock,
+    log,
+  })
 
   const chain = { to, book, sender, clock }
 
   /** Lets the contract take a deposit in a token. Loaded for tokens only. */
   const allow = async (id: Hex, token: string, amount: bigint, signal: AbortSignal | undefined): Promise<void> =>
-    (await import('./allowance.ts')).allow({ provider, rpc, sender, spender: to, token, amount, label: `approve the deposit of order ${id}`, signal })
+    (await import('./allowance.ts')).allow({
+      provider,
+      rpc,
+      sender,
+      spender: to,
+      token,
+      amount,
+      label: `approve the deposit of order ${id}`,
+      signal,
+    })
 
   const isEth = (token: string): boolean => token.toLowerCase() === ETH
 
@@ -76,7 +93,9 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
       if (mode === 'voucher') return { verification: '' }
       try {
         const data = dataTradeInterface.encodeFunctionData('updateTransferred', [id, transferred])
-        return { verification: (await sender.send({ to, data }, { label: `record ${transferred} bytes of order ${id}`, signal })).hash }
+        return {
+          verification: (await sender.send({ to, data }, { label: `record ${transferred} bytes of order ${id}`, signal })).hash,
+        }
       } catch (error) {
         // An earlier run recorded it, and ended before it could say so; its transaction may have been mined beside this one.
         if (revertCode(error) === 'TRANSFERRED_NOT_INCREASED') return { verification: '' }
@@ -89,7 +108,8 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
       await sender.send({ to, data, value: isEth(order.token) ? amount : 0n }, { label: `top up order ${id}`, signal })
     },
     reclaim: async (opened, reclaimOptions) => (await import('./recovery.ts')).reclaim(chain, opened, reclaimOptions),
-    dispute: async (opened, evidence, { signal } = {}) => (await import('./recovery.ts')).dispute(chain, opened, evidence, signal),
+    dispute: async (opened, evidence, { signal } = {}) =>
+      (await import('./recovery.ts')).dispute(chain, opened, evidence, signal),
     close: () => sender.close(),
   }
 }

@@ -30,7 +30,8 @@ test('what a token refused to pay waits, and is taken out once, to another addre
   await (await devnet.contracts.dataTrade.connect(buyer).create(order, order.price)).wait()
 
   await call(other, 'setBlocked', seller.address, true)
-  await (await devnet.contracts.dataTrade.connect(seller).settle(order, order.totalData, await trade.ack(buyer, order, order.totalData))).wait()
+  const voucher = await trade.ack(buyer, order, order.totalData)
+  await (await devnet.contracts.dataTrade.connect(seller).settle(order, order.totalData, voucher)).wait()
   expect(await creditOf(devnet.provider, dataTrade, seller.address, address)).toBe(1_000_000n)
 
   const sender = await createSender({ signer: seller, interfaces: [dataTradeInterface] })

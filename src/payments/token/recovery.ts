@@ -59,7 +59,11 @@ export interface RecoveryChain {
 const OVERTAKEN: ReadonlySet<string> = new Set(['ORDER_ALREADY_FINISHED', 'CLOSE_ALREADY_REQUESTED', 'SETTLE_TOO_EARLY'])
 
 /** See `TokenPayer.reclaim`. */
-export async function reclaim({ to, book, sender, clock }: RecoveryChain, { id, order }: OpenedOrder, { ack, signal }: ReclaimOptions): Promise<Reclaimed> {
+export async function reclaim(
+  { to, book, sender, clock }: RecoveryChain,
+  { id, order }: OpenedOrder,
+  { ack, signal }: ReclaimOptions,
+): Promise<Reclaimed> {
   const grace = await book.grace(signal)
   const voucher = [ack?.transferred ?? 0, ack ? toHex(ack.signature) : '0x'] as const
   for (;;) {

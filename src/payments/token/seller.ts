@@ -75,11 +75,29 @@ interface Voucher {
 
 /** Takes orders paid in ETH or tokens, and takes up those of an earlier run. @throws `RPC_FAILED`, `STORE_CORRUPT`. */
 export async function tokenPayments(options: TokenPaymentsOptions): Promise<TokenPayments> {
-  const { signer, domain, store, clock, log, confirmations = 1, confirmTimeout = 300_000, settleDelay = 2000, minLifetime = 600 } = options
+  const {
+    signer,
+    domain,
+    store,
+    clock,
+    log,
+    confirmations = 1,
+    confirmTimeout = 300_000,
+    settleDelay = 2000,
+    minLifetime = 600,
+  } = options
   const provider = signer.provider!
   const digests = dataTradeDigests(domain)
   const book = chainBook(provider, domain, clock)
-  const sender = await createSender({ signer, store, chainId: domain.chainId, interfaces: [dataTradeInterface], confirmations, clock, log })
+  const sender = await createSender({
+    signer,
+    store,
+    chainId: domain.chainId,
+    interfaces: [dataTradeInterface],
+    confirmations,
+    clock,
+    log,
+  })
   const purses = new Map<Hex, Purse>()
   const closing = new AbortController()
 
@@ -162,7 +180,10 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
       return seen.transferred >= transferred ? seen : undefined
     }).catch((cause: unknown) => {
       if (!isSluiceError(cause, 'TIMEOUT')) throw cause
-      throw new SluiceError('PAYMENT_INVALID', `the chain shows no payment for ${transferred} bytes of order ${id}`, { cause, details: { order: id, transferred } })
+      throw new SluiceError('PAYMENT_INVALID', `the chain shows no payment for ${transferred} bytes of order ${id}`, {
+        cause,
+        details: { order: id, transferred },
+      })
     })
   }
 
@@ -188,8 +209,12 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
         details: { order: id, confirmations, verification },
       })
     })
-    if (found.state !== 'open') throw new SluiceError('ORDER_FINISHED', `order ${id} is ${found.state}`, { details: { order: id } })
-    if (found.closeAt !== 0) throw new SluiceError('ORDER_FINISHED', `the buyer has asked to close order ${id}`, { details: { order: id, closeAt: found.closeAt } })
+    if (found.state !== 'open')
+      throw new SluiceError('ORDER_FINISHED', `order ${id} is ${found.state}`, { details: { order: id } })
+    if (found.closeAt !== 0)
+      throw new SluiceError('ORDER_FINISHED', `the buyer has asked to close order ${id}`, {
+        details: { order: id, closeAt: found.closeAt },
+      })
     if (coveredBytes(order, found.deposit) === 0) {
       throw new SluiceError('DEPOSIT_SHORT', `deposit is ${order.price - found.deposit} short of the order's price`, {
         details: { order: id, deposit: found.deposit, price: order.price },
@@ -200,7 +225,8 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
 
   // --- the chain ---
 
-  const event = (name: 'CloseRequested' | 'Settled' | 'Disputed' | 'ToppedUp'): string => dataTradeInterface.getEvent(name).topicHash
+  const event = (name: 'CloseRequested' | 'Settled' | 'Disputed' | 'ToppedUp'): string =>
+    dataTradeInterface.getEvent(name).topicHash
   const watcher = createWatcher({
     provider,
     name: `token-payments-${domain.verifyingContract.toLowerCase()}`,
@@ -322,7 +348,8 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
   }
 
   const settleDue = async (signal: AbortSignal): Promise<void> => {
-    while (settling) await withDeadline({ what: 'the settlement under way', signal, clock }, () => settling?.catch(() => {}) ?? keptNow)
+    while (settling)
+      await withDeadline({ what: 'the settlement under way', signal, clock }, () => settling?.catch(() => {}) ?? keptNow)
     settling = settleAll(signal).finally(() => (settling = undefined))
     return settling
   }
@@ -355,7 +382,12 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
       )
       log.info('orders settled', { count: items.length, transaction: receipt.hash, gas: receipt.gasUsed })
     } catch (error) {
-      if (items.length > 1 && !isSluiceError(error, 'TRANSACTION_UNKNOWN') && !isSluiceError(error, 'RPC_FAILED') && !isSluiceError(error, 'ABORTED')) {
+      if (
+        items.length > 1 &&
+        !isSluiceError(error, 'TRANSACTION_UNKNOWN') &&
+        !isSluiceError(error, 'RPC_FAILED') &&
+        !isSluiceError(error, 'ABORTED')
+      ) {
         // One of them is at fault: it must not hold up the others.
         await eachOf(batch, (purse) => settleBatch([purse], signal))
         return
@@ -382,7 +414,10 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
   for await (const [, value] of store.list('token/order/')) {
     const { payable, due } = decodeOrder(value)
     const kept = await store.get(voucherKey(payable.id))
-    const voucher = kept && { transferred: Number(new DataView(kept.buffer, kept.byteOffset).getBigUint64(0)), signature: kept.slice(8) }
+    const voucher = kept && {
+      transferred: Number(new DataView(kept.buffer, kept.byteOffset).getBigUint64(0)),
+      signature: kept.slice(8),
+    }
     purses.set(payable.id, createPurse(payable, voucher, due))
   }
   await watcher.start({ onLog, onBlock, onRollback })
@@ -395,9 +430,13 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
       const time = await book.time(signal)
       const known = purses.get(id)
       if (!known && order.deadline < time + minLifetime) {
-        throw new SluiceError('ORDER_EXPIRED', `order ${id} has ${Math.max(0, order.deadline - time)} seconds left; it must have ${minLifetime}`, {
-          details: { order: id, deadline: order.deadline, minLifetime },
-        })
+        throw new SluiceError(
+          'ORDER_EXPIRED',
+          `order ${id} has ${Math.max(0, order.deadline - time)} seconds left; it must have ${minLifetime}`,
+          {
+            details: { order: id, deadline: order.deadline, minLifetime },
+          },
+        )
       }
       const purse = known ?? createPurse(payable, undefined, false)
       purse.ended = undefined
@@ -419,7 +458,9 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
       timer?.abort()
       await watcher.stop()
       await withDeadline({ what: 'the last settlement', ms: CLOSE_TIMEOUT, clock }, settleDue).catch((error: unknown) =>
-        log.error('orders are left to be settled at the next start', { reason: error instanceof Error ? error.message : String(error) }),
+        log.error('orders are left to be settled at the next start', {
+          reason: error instanceof Error ? error.message : String(error),
+        }),
       )
       closing.abort()
       await sender.close()

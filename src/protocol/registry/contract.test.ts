@@ -19,7 +19,8 @@ beforeAll(async () => {
       const { publicKey } = account.signingKey
       const entry = { account: account.address, endpoint: `wss://seller-${i}.example/`, publicKey, menuHash: `0x${'ab'.repeat(32)}` } as RegistryEntry
       entries.push(entry)
-      await (await registryContract(devnet.deployment.registry, account).register(DATA_SERVICE, entry.endpoint, publicKey, entry.menuHash)).wait()
+      const contract = registryContract(devnet.deployment.registry, account)
+      await (await contract.register(DATA_SERVICE, entry.endpoint, publicKey, entry.menuHash)).wait()
     }),
   )
 })

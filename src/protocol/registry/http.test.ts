@@ -13,7 +13,9 @@ let answer: (request: Request) => Promise<Response>
 let url = ''
 const server = createServer((incoming, outgoing) => {
   answer(new Request(`http://registry${incoming.url}`, { method: incoming.method ?? 'GET' }))
-    .then(async (response) => outgoing.writeHead(response.status, Object.fromEntries(response.headers)).end(Buffer.from(await response.arrayBuffer())))
+    .then(async (response) => {
+      outgoing.writeHead(response.status, Object.fromEntries(response.headers)).end(await response.text())
+    })
     .catch(() => outgoing.destroy())
 })
 

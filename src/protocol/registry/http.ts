@@ -28,9 +28,14 @@ export interface HttpRegistryOptions {
  * server can withhold sellers but not invent them.
  */
 export function httpRegistry({ url, timeout = 10_000 }: HttpRegistryOptions): Registry {
-  const get = async <T>(path: string, schema: v.GenericSchema<unknown, T>, signal: AbortSignal | undefined): Promise<T | undefined> => {
+  const get = async <T>(
+    path: string,
+    schema: v.GenericSchema<unknown, T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T | undefined> => {
     try {
-      const { data } = await axios.get<unknown>(url + path, { timeout, maxContentLength: MAX_ANSWER, maxRedirects: 0, ...(signal ? { signal } : {}) })
+      const limits = { timeout, maxContentLength: MAX_ANSWER, maxRedirects: 0 }
+      const { data } = await axios.get<unknown>(url + path, { ...limits, ...(signal ? { signal } : {}) })
       return v.parse(schema, data)
     } catch (cause) {
       if (isAxiosError(cause) && cause.response?.status === 404) return undefined
