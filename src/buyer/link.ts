@@ -190,7 +190,7 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
         try {
           packet(data)
         } catch (error) {
-          reject(error as Error)
+          reject(error instanceof Error ? error : new Error(String(error)))
           throw error // the transport closes on it
         }
       },

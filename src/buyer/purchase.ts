@@ -297,7 +297,7 @@ function createCourse(
     line = to.attach({
       orderId: id,
       chunk: (frame) => {
-        if (failure !== undefined) return
+        if (failure !== undefined || over) return
         try {
           const chunk = intake.admit(frame, windowEnd())
           if (!(chunk instanceof Promise)) return admitted(chunk)
@@ -491,13 +491,21 @@ function createCourse(
         }),
       ),
     }
-    if (link?.open) {
-      await link.send('exit', { order_ID: id, session: link.session, rating: rating ?? null, reason: null })
-      const limit = clock.now() + context.exitTimeout
-      while (!exit && link.open && clock.now() < limit) {
-        await Promise.race([arrived.wait(), clock.sleep(Math.max(1, limit - clock.now()))])
-      }
+    // Until it answers, the seller may not have our last payment for good: a link that is lost now is sought again.
+    const enough = new AbortController()
+    const late = clock.sleep(context.exitTimeout, enough.signal).catch(() => {})
+    let isLate = false
+    void late.then(() => (isLate = true))
+    let told: Link | undefined
+    while (!exit && !isLate) {
+      if (!link?.open) {
+        await Promise.race([begin().catch(() => clock.sleep(FAREWELL_DELAY, enough.signal).catch(() => {})), late])
+      } else if (told !== link) {
+        told = link
+        await link.send('exit', { order_ID: id, session: link.session, rating: rating ?? null, reason: null })
+      } else await Promise.race([arrived.wait(), late])
     }
+    enough.abort()
     release()
     await context.close(id, 'done', undefined)
     return { ...summary(), rating: (exit?.rating as Receipt['rating'] | null | undefined) ?? undefined }
@@ -580,6 +588,9 @@ function createCourse(
     },
   }
 }
+
+/** Milliseconds between two tries to say goodbye. */
+const FAREWELL_DELAY = 250
 
 /** What ends an order: the caller's will, or a seller that broke the rules. */
 const FINAL: ReadonlySet<string> = new Set(['ABORTED', 'WRONG_CHUNK', 'BAD_SIGNATURE', 'UNEXPECTED_MESSAGE'])

@@ -6,7 +6,7 @@ import { toHex, type Hex } from '../core/bytes.ts'
 import { generateKey } from '../core/crypto/key.ts'
 import { assertSignedBy } from '../core/crypto/signature.ts'
 import { createManualClock } from '../testing/manualClock.ts'
-import { encodeMessage, messageDigest } from '../protocol/message.ts'
+import { decodeMessage, encodeMessage, messageDigest } from '../protocol/message.ts'
 import { ZERO32 } from '../protocol/menu.ts'
 import type { Payload } from '../protocol/wire.ts'
 import type { SellerEvents } from './desk.ts'
@@ -77,7 +77,7 @@ describe('the greeting', () => {
     const counter = await openCounter()
     const { speaker } = counter.visit()
     const { public_key_of_the_buyer: key, ...rest } = speaker.hello() as { public_key_of_the_buyer: string } & Payload<'hello'>
-    speaker.say(speaker.text('hello', { ...rest, public_key_of_the_seller: key, reply_to: ZERO32 } as Payload<'hello'>))
+    speaker.say(speaker.text('hello', { ...rest, public_key_of_the_seller: key, reply_to: ZERO32 }))
     await expectHungUp(speaker, counter, 'UNEXPECTED_MESSAGE')
   })
 
@@ -114,8 +114,12 @@ describe('the greeting', () => {
     late.speaker.say(late.speaker.text('hello', late.speaker.hello()))
     await late.speaker.next('menu')
     await clock.advance(10_000)
-    late.connection.close('enough')
-    await late.connection.done
+    const brief = counter.visit()
+    for (const { connection } of [late, brief]) {
+      connection.close('enough')
+      await connection.done
+    }
+    await flush()
     expect(clock.sleeping).toBe(0)
   })
 })
@@ -147,6 +151,7 @@ describe('what is no message of a buyer', () => {
     speaker.say('hello?')
     speaker.say(speaker.text('order', orderFor(counter, counter.menu.items[0]!, speaker.key, session)))
     await expectHungUp(speaker, counter, 'BAD_MESSAGE')
+    await flush()
     expect(counter.tills.size).toBe(0)
   })
 
@@ -298,7 +303,22 @@ describe('every signed field', () => {
     expect(fields).toBe({ hello: 5, order: 20, resume: 4, exit: 5 }[type])
     // Who opened the order can still pay for it.
     expect(counter.tills).toEqual(new Map([[id, till]]))
-    expect(counter.desk.sale(id)).toBeDefined()
+    expect(counter.desk.sale(id, owner.key.address)).toBeDefined()
+  })
+
+  it.each<[string, (signature: Uint8Array) => Uint8Array]>([
+    ['a high s', (x) => highS(x)],
+    ['v of 0 or 1', (x) => Uint8Array.from([...x.subarray(0, 64), x[64]! - 27])],
+    ['the other v', (x) => Uint8Array.from([...x.subarray(0, 64), 55 - x[64]!])],
+    ['the compact form of EIP-2098 and a zero byte', (x) => Uint8Array.from([...x.subarray(0, 32), x[32]! | ((x[64]! - 27) << 7), ...x.subarray(33, 64), 0])],
+    ['zeros', () => new Uint8Array(65)],
+  ])('is signed in one form only, not with %s', async (_name, change) => {
+    const counter = await openCounter()
+    const { speaker, session } = await counter.greet()
+    const { payload, ...rest } = decodeMessage(speaker.text('order', orderFor(counter, counter.menu.items[0]!, speaker.key, session)), 100_000)
+    speaker.say(encodeMessage({ ...rest, payload, signature: change(rest.signature) }))
+    await expectHungUp(speaker, counter, 'BAD_SIGNATURE')
+    expect(counter.tills.size).toBe(0)
   })
 
   it('and the verification beside the payload', async () => {
@@ -408,15 +428,77 @@ describe('an ACK', () => {
     await speaker.chunks(4)
   })
 
-  it('of a stranger for a running order is refused to the stranger alone', async () => {
+  it('of a stranger for a running order ends the connection of the stranger alone', async () => {
     const counter = await openCounter()
     const { speaker: owner, id } = await opened(counter)
     await owner.chunks(1)
     const { speaker: stranger } = await counter.greet()
     stranger.say(stranger.ack(id, 100))
-    await expectRefused(stranger, id, 'BAD_SIGNATURE')
+    await expectHungUp(stranger, counter, 'BAD_SIGNATURE')
+    expect(counter.tills.get(id)!.paid).toBe(0)
     await payAll(owner, id)
     expect((await owner.next('exit')).payload.reason).toBeNull()
+  })
+})
+
+describe('a resume', () => {
+  it('goes on behind what the buyer has, on another connection too', async () => {
+    const counter = await openCounter()
+    const key = generateKey()
+    const { speaker: first, id } = await opened(counter, key)
+    await first.chunks(1)
+    first.say(first.ack(id, 100))
+    await first.chunks(3)
+    const { speaker: second, session } = await counter.greet(key)
+    second.say(second.text('resume', { order_ID: id, received: 300, stream: 7, session }))
+    second.say(second.ack(id, 300))
+    const [chunk] = await second.chunks(4)
+    expect([chunk?.stream, chunk?.index]).toEqual([7, 3])
+    // The stream that the other connection had is over.
+    expect(first.frames).toHaveLength(3)
+  })
+
+  it.each([
+    ['in the middle of a chunk', 50, 10],
+    ['behind anything that was sent', 700, 10],
+    ['behind the end', 300, 2],
+  ])('%s is refused', async (_name, received, chunks) => {
+    const counter = await openCounter()
+    const key = generateKey()
+    const { speaker: first, session: old } = await counter.greet(key)
+    const terms = { totalData: 100 * chunks }
+    const payload = orderFor(counter, counter.menu.items[0]!, key, old, { chunk_count: chunks }, terms)
+    const id = payload.order_hash as Hex
+    first.say(first.text('order', payload))
+    await first.chunks(1)
+    const { speaker, session } = await counter.greet(key)
+    speaker.say(speaker.text('resume', { order_ID: id, received, stream: 0, session }))
+    await expectRefused(speaker, id, 'RANGE_INVALID')
+    expect(speaker.frames).toEqual([])
+  })
+
+  it('of an order that is not there is refused', async () => {
+    const counter = await openCounter()
+    const { speaker, session } = await counter.greet()
+    speaker.say(speaker.text('resume', { order_ID: `0x${'77'.repeat(32)}`, received: 0, stream: 0, session }))
+    await expectRefused(speaker, `0x${'77'.repeat(32)}`, 'NO_SUCH_ORDER')
+  })
+
+  it('brings paid data once more, not endlessly', async () => {
+    const counter = await openCounter()
+    const key = generateKey()
+    const { speaker: first, id } = await opened(counter, key)
+    for (let paid = 0; paid < 900; paid += 100) {
+      await first.chunks(paid / 100 + 1)
+      first.say(first.ack(id, paid + 100))
+    }
+    const again = async (): Promise<Speaker> => {
+      const { speaker, session } = await counter.greet(key)
+      speaker.say(speaker.text('resume', { order_ID: id, received: 0, stream: 0, session }))
+      return speaker
+    }
+    expect(await (await again()).chunks(9)).toHaveLength(10)
+    await expectRefused(await again(), id, 'RANGE_INVALID')
   })
 })
 
@@ -431,9 +513,9 @@ describe('an exit', () => {
     await speaker.chunks(3)
     speaker.say(speaker.text('exit', { order_ID: id, session, rating: null, reason: null }))
     expect((await speaker.next('exit')).payload).toMatchObject({ order_ID: id, reason: null })
-    const before = speaker.frames.length
+    speaker.say(speaker.ack(id, 300)) // who has left can't pay for more
     await flush()
-    expect(speaker.frames).toHaveLength(before)
+    expect(speaker.frames).toHaveLength(3)
     expect(ended).toEqual([{ orderId: id, paid: 100, sent: 300, reason: 'exit' }])
   })
 
@@ -462,6 +544,13 @@ describe('an exit', () => {
     expect(rated).toEqual([])
   })
 })
+
+/** The same signature, as malleable as secp256k1 is. */
+function highS(signature: Uint8Array): Uint8Array {
+  const n = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+  const s = n - BigInt(toHex(signature.subarray(32, 64)))
+  return Uint8Array.from([...signature.subarray(0, 32), ...Buffer.from(s.toString(16).padStart(64, '0'), 'hex'), 55 - signature[64]!])
+}
 
 function hashOf(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(keccak256(toUtf8Bytes(text)).slice(2), 'hex'))

@@ -171,10 +171,12 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     const id = message.payload.order_ID as Hex
     const line = [...lines.values()].find((candidate) => candidate.id === id)
     line?.stop.abort()
-    // Both find the sale now, before its stream has noticed the end. What was paid before the exit still counts.
-    const goodbye = line && sendExit(id)
-    const left = desk.left(id, key, message.payload, Promise.allSettled(line?.acks ?? []))
-    run(Promise.all([goodbye, left]).then(() => {}, fail))
+    // What was paid before the exit still counts; the answer tells the buyer that it is kept. Both find the sale: `left`
+    // lets go of it after its own wait, which began later.
+    const paid = Promise.allSettled([...(line?.acks ?? [])])
+    const goodbye = line ? [paid.then(() => sendExit(id))] : []
+    const left = desk.left(id, key, message.payload, paid)
+    run(Promise.all([...goodbye, left]).then(() => {}, fail))
   }
 
   const take = async (message: Message): Promise<void> => {

@@ -70,10 +70,14 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
   const { item } = delivery.offered
   const { granularity } = item
   const bell = createBell()
-  const chunks = isStored(delivery.offered) ? storedChunks(delivery, delivery.offered) : liveChunks(delivery, delivery.offered.live)
+  const chunks = isStored(delivery.offered)
+    ? storedChunks(delivery, delivery.offered)
+    : liveChunks(delivery, delivery.offered.live)
   till.onChange = bell.ring
   // An earlier run has sent as much as it could, for all we know: the buyer's ACK for it comes again.
-  let sent = delivery.again ? Math.min(delivery.total, till.paid + unpaidWindow(Math.floor(till.paid / granularity), delivery.cap) * granularity) : till.paid
+  let sent = delivery.again
+    ? Math.min(delivery.total, till.paid + unpaidWindow(Math.floor(till.paid / granularity), delivery.cap) * granularity)
+    : till.paid
   /** Bytes sent again although they were paid: a lost tail is worth one more delivery, not endless ones. */
   let redelivered = 0
 
@@ -126,7 +130,9 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     },
     stream: async ({ transport, stream, received, signal }) => {
       if (received > Math.max(sent, till.paid) + delivery.cap * granularity || received > delivery.total) {
-        throw new SluiceError('RANGE_INVALID', `cannot go on at byte ${received}: ${sent} were sent`, { details: { received, sent } })
+        throw new SluiceError('RANGE_INVALID', `cannot go on at byte ${received}: ${sent} were sent`, {
+          details: { received, sent },
+        })
       }
       redelivered += Math.max(0, till.paid - received)
       if (redelivered > delivery.total) {
@@ -180,12 +186,18 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
   }
 
   /** Chunks of stored data: read where they lie, proven by the tree. */
-  function storedChunks({ id, range, form, claims, total }: Delivery, { source, tree }: Extract<Offered, { tree: unknown }>): Chunks {
+  function storedChunks(
+    { id, range, form, claims, total }: Delivery,
+    { source, tree }: Extract<Offered, { tree: unknown }>,
+  ): Chunks {
     return {
       ended: undefined,
       paid: () => {},
       close: () => {},
-      open: async (): Promise<ChunkReader> => {
+      open: async (from): Promise<ChunkReader> => {
+        if (from % granularity !== 0 && from !== total) {
+          throw new SluiceError('RANGE_INVALID', `no chunk begins at byte ${from}`, { details: { received: from } })
+        }
         const file: SourceReader = await source.open()
         return {
           close: () => file.close(),
@@ -201,7 +213,10 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
               frames.push(frameFor(stream, first + i, length, proof, claims && form === 'binary' ? EMPTY_CLAIM : undefined))
               bytes += length
             }
-            await file.read(range.first * granularity + position, frames.map(({ body }) => body))
+            await file.read(
+              range.first * granularity + position,
+              frames.map(({ body }) => body),
+            )
             if (!whole) return { bytes, packets: frames.map(({ frame }) => frame) }
             const packets: (string | Uint8Array)[] = []
             for (const [i, { frame, body }] of frames.entries()) {
@@ -211,8 +226,15 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
                 // Signed, it would be the proof that takes the deposit back.
                 throw new SluiceError('SOURCE_FAILED', `the data of "${item.id}" has changed since it was put on the menu`)
               }
-              const signature = await signClaim({ orderId: id, index, leaf: toHex(leaf), proofHash: toHex(engine().keccak256(tree.proof(index))) })
-              packets.push(form === 'json' ? jsonChunk(index, body, tree.proof(index), signature) : withClaim(frame, body, signature))
+              const signature = await signClaim({
+                orderId: id,
+                index,
+                leaf: toHex(leaf),
+                proofHash: toHex(engine().keccak256(tree.proof(index))),
+              })
+              packets.push(
+                form === 'json' ? jsonChunk(index, body, tree.proof(index), signature) : withClaim(frame, body, signature),
+              )
             }
             return { bytes, packets }
           },
@@ -279,7 +301,13 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           next: async (position, _count, _run, stream, signal) => {
             if (position === made && !(await oneMore(signal))) return { bytes: 0, packets: [] }
             const chunk = unpaid.find(({ at }) => at === position)!
-            const { frame, body } = frameFor(stream, chunk.index, chunk.bytes.length, NO_PROOF, claims && form === 'binary' ? EMPTY_CLAIM : undefined)
+            const { frame, body } = frameFor(
+              stream,
+              chunk.index,
+              chunk.bytes.length,
+              NO_PROOF,
+              claims && form === 'binary' ? EMPTY_CLAIM : undefined,
+            )
             body.set(chunk.bytes)
             if (!claims && form === 'binary') return { bytes: body.length, packets: [frame] }
             const signature = await signClaim({
@@ -306,7 +334,12 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     for (let at = 0; at < proof.length; at += 32) hashes.push(toHex(proof.subarray(at, at + 32)))
     return encodeMessage({
       type: 'data',
-      payload: { order_ID: delivery.id, index, proof: hashes, data: Buffer.from(body.buffer, body.byteOffset, body.length).toString('base64') },
+      payload: {
+        order_ID: delivery.id,
+        index,
+        proof: hashes,
+        data: Buffer.from(body.buffer, body.byteOffset, body.length).toString('base64'),
+      },
       signature,
       verification: '',
     })

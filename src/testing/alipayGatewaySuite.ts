@@ -15,7 +15,11 @@ import type { TestRunner } from './storeSuite.ts'
  *   createMyGateway({ url, appId, merchantPrivateKey, alipayPublicKey }), { describe, it, expect })
  * ```
  */
-export function alipayGatewaySuite(name: string, open: (alipay: FakeAlipay) => AlipayGateway, { describe, it, expect }: TestRunner): void {
+export function alipayGatewaySuite(
+  name: string,
+  open: (alipay: FakeAlipay) => AlipayGateway,
+  { describe, it, expect }: TestRunner,
+): void {
   const test = (what: string, body: (gateway: AlipayGateway, alipay: FakeAlipay) => Promise<void>): unknown =>
     it(what, async () => {
       const alipay = await startFakeAlipay()

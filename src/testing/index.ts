@@ -1,8 +1,14 @@
 /**
- * What tests and examples need around the library: a development chain, a clock, faults.
+ * What tests and examples need around the library: a development chain, a clock, faults, and suites that implementations of
+ * ports must pass.
  * @module
  */
+export { alipayGatewaySuite } from './alipayGatewaySuite.ts'
 export { startDevnet, type Devnet, type DevnetOptions } from './devnet.ts'
+export { startFakeAlipay, type AlipayFault, type FakeAlipay } from './fakeAlipay.ts'
 export { createManualClock, type ManualClock } from './manualClock.ts'
+export { paymentSuite, type PaymentUnderTest, type PlacedOrder } from './paymentSuite.ts'
+export { registrySuite, type RegistryUnderTest } from './registrySuite.ts'
 export { startRpcProxy, type RpcFault, type RpcProxy, type RpcRule } from './rpcProxy.ts'
 export { storeSuite, type StoreUnderTest, type TestRunner } from './storeSuite.ts'
+export { transportSuite, type TransportSuiteOptions, type TransportsUnderTest } from './transportSuite.ts'

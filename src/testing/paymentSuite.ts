@@ -63,7 +63,8 @@ export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>
     signature: by.sign(dataTradeDigests(domain).Ack({ orderId, transferred })),
     verification: '',
   })
-  const accepted = ({ method }: PaymentUnderTest, { payable, verification }: PlacedOrder): Promise<Till> => method.accept(payable, verification, { signal })
+  const accepted = ({ method }: PaymentUnderTest, { payable, verification }: PlacedOrder): Promise<Till> =>
+    method.accept(payable, verification, { signal })
 
   describe(`${name} as a way to be paid`, () => {
     test('takes an order whose money is there', async (under) => {
@@ -111,7 +112,8 @@ export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>
     test('takes many acknowledgements at once', async (under) => {
       const { payable, verification, session } = await under.place(100)
       const till = await under.method.accept(payable, verification, { signal })
-      await Promise.all([100, 300, 200, 500, 400].map((transferred) => till.receive(ack(session, under.domain, payable.id, transferred))))
+      const acks = [100, 300, 200, 500, 400].map((transferred) => ack(session, under.domain, payable.id, transferred))
+      await Promise.all(acks.map((one) => till.receive(one)))
       expect(till.paid).toEqual(500)
     })
 

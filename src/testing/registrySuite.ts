@@ -77,7 +77,8 @@ export function registrySuite(name: string, open: () => Promise<RegistryUnderTes
 
     test('lists what the filter lets through', async (registry, entries) => {
       const wanted = entries.slice(0, 1)
-      expect(plain(await collect(registry.list({ filter: ({ endpoint }) => endpoint === wanted[0]!.endpoint })))).toEqual(plain(wanted))
+      const isWanted = ({ endpoint }: RegistryEntry): boolean => endpoint === wanted[0]!.endpoint
+      expect(plain(await collect(registry.list({ filter: isWanted })))).toEqual(plain(wanted))
       expect(await collect(registry.list({ filter: () => false }))).toEqual([])
     })
 

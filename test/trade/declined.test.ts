@@ -11,7 +11,12 @@ let url: string
 beforeAll(async () => {
   devnet = await startDevnet()
   const items = [{ id: 'data', data: new Uint8Array(1000), price: 10n ** 23n }]
-  seller = await createSeller({ signer: devnet.accounts[0]!, dataTrade: devnet.deployment.dataTrade, store: memoryStore(), items })
+  seller = await createSeller({
+    signer: devnet.accounts[0]!,
+    dataTrade: devnet.deployment.dataTrade,
+    store: memoryStore(),
+    items,
+  })
   url = (await seller.listen()).url
 })
 afterAll(async () => {

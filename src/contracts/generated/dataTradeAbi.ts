@@ -11,7 +11,6 @@ export const dataTradeAbi = [
   {"inputs":[{"internalType":"uint64","name":"closeAt","type":"uint64"}],"name":"CloseAlreadyRequested","type":"error"},
   {"inputs":[{"internalType":"uint64","name":"deadline","type":"uint64"},{"internalType":"uint256","name":"timestamp","type":"uint256"},{"internalType":"uint256","name":"latest","type":"uint256"}],"name":"DeadlineOutOfRange","type":"error"},
   {"inputs":[{"internalType":"uint256","name":"amount","type":"uint256"},{"internalType":"uint256","name":"largest","type":"uint256"}],"name":"DepositOutOfRange","type":"error"},
-  {"inputs":[{"internalType":"uint256","name":"left","type":"uint256"},{"internalType":"uint256","name":"needed","type":"uint256"}],"name":"GasTooLow","type":"error"},
   {"inputs":[{"internalType":"address","name":"caller","type":"address"},{"internalType":"address","name":"buyer","type":"address"}],"name":"NotTheBuyer","type":"error"},
   {"inputs":[{"internalType":"uint64","name":"transferred","type":"uint64"},{"internalType":"uint64","name":"recorded","type":"uint64"}],"name":"NothingToRedeem","type":"error"},
   {"inputs":[{"internalType":"address","name":"token","type":"address"},{"internalType":"address","name":"account","type":"address"}],"name":"NothingToWithdraw","type":"error"},

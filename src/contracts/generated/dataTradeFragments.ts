@@ -10,7 +10,6 @@ export const dataTradeFragments = [
   'error CloseAlreadyRequested(uint64 closeAt)',
   'error DeadlineOutOfRange(uint64 deadline, uint256 timestamp, uint256 latest)',
   'error DepositOutOfRange(uint256 amount, uint256 largest)',
-  'error GasTooLow(uint256 left, uint256 needed)',
   'error NotTheBuyer(address caller, address buyer)',
   'error NothingToRedeem(uint64 transferred, uint64 recorded)',
   'error NothingToWithdraw(address token, address account)',

@@ -8,8 +8,9 @@ import type { DataTradeDomain } from '../../contracts/typedData.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { revertCode } from '../../core/chain/revert.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
-import { createSender } from '../../core/chain/sender.ts'
+import { createSender, type SentReceipt } from '../../core/chain/sender.ts'
 import type { Clock } from '../../core/clock.ts'
+import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Store } from '../../core/store/store.ts'
 import { ETH } from '../../protocol/menu.ts'
@@ -78,16 +79,40 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
 
   const isEth = (token: string): boolean => token.toLowerCase() === ETH
 
+  /** One at a time: an allowance is for the next taking alone, and two at once would both rely on the first one's. */
+  const inTurn = <T>(run: () => Promise<T>): Promise<T> => {
+    const result = turn.then(run)
+    turn = result.then(
+      () => {},
+      () => {},
+    )
+    return result
+  }
+  let turn = Promise.resolve()
+
   return {
     kind: 'token',
     open: async ({ id, order }: PayableOrder, { deposit, signal }) => {
-      if (!isEth(order.token) && !sender.find(`create/${id}`)) await allow(id, order.token, deposit, signal)
-      const receipt = await sender.send(
-        { to, data: dataTradeInterface.encodeFunctionData('create', [order, deposit]), value: isEth(order.token) ? deposit : 0n },
-        // One deposit for one order, however often a crash makes us ask.
-        { label: `create order ${id}`, key: `create/${id}`, signal },
-      )
-      return { verification: receipt.hash }
+      const key = `create/${id}`
+      const data = dataTradeInterface.encodeFunctionData('create', [order, deposit])
+      // One deposit for one order, however often a crash makes us ask.
+      const create = (value: bigint): Promise<SentReceipt> => sender.send({ to, data, value }, { label: `create order ${id}`, key, signal })
+      const earlier = sender.find(key)
+      if (earlier) {
+        const receipt = await create(isEth(order.token) ? deposit : 0n).catch((error: unknown) => {
+          if (isSluiceError(error, 'TRANSACTION_REVERTED') || isSluiceError(error, 'TRANSACTION_REPLACED')) throw error
+          throw new SluiceError('TRANSACTION_UNKNOWN', `the deposit of order ${id} was sent before; its end is not known yet`, {
+            details: { order: id, hash: earlier.hash },
+            cause: error,
+          })
+        })
+        return { verification: receipt.hash }
+      }
+      if (isEth(order.token)) return { verification: (await create(deposit)).hash }
+      return inTurn(async () => {
+        await allow(id, order.token, deposit, signal)
+        return { verification: (await create(0n)).hash }
+      })
     },
     pay: async ({ id, mode }, transferred, { signal }) => {
       if (mode === 'voucher') return { verification: '' }
@@ -103,9 +128,13 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
       }
     },
     topUp: async ({ id, order }, amount, { signal } = {}) => {
-      if (!isEth(order.token)) await allow(id, order.token, amount, signal)
       const data = dataTradeInterface.encodeFunctionData('topUp', [order, amount])
-      await sender.send({ to, data, value: isEth(order.token) ? amount : 0n }, { label: `top up order ${id}`, signal })
+      const send = (value: bigint): Promise<SentReceipt> => sender.send({ to, data, value }, { label: `top up order ${id}`, signal })
+      if (isEth(order.token)) return void (await send(amount))
+      await inTurn(async () => {
+        await allow(id, order.token, amount, signal)
+        await send(0n)
+      })
     },
     reclaim: async (opened, reclaimOptions) => (await import('./recovery.ts')).reclaim(chain, opened, reclaimOptions),
     dispute: async (opened, evidence, { signal } = {}) =>

@@ -51,7 +51,6 @@ describe('httpRegistry', () => {
 
   it.each<[string, () => Promise<Response>]>([
     ['an error', () => Promise.resolve(new Response('{}', { status: 500 }))],
-    ['a redirection', () => Promise.resolve(new Response(null, { status: 302, headers: { location: 'http://169.254.169.254/' } }))],
     ['a page of HTML', () => Promise.resolve(new Response('<html></html>', { headers: { 'content-type': 'text/html' } }))],
     ['JSON of another kind', json({ sellers: [] })],
     ['null', json(null)],
@@ -63,6 +62,18 @@ describe('httpRegistry', () => {
     const registry = httpRegistry({ url })
     await expect(registry.find(entry.account)).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
     await expect(collect(registry)).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+  })
+
+  it('is not led elsewhere', async () => {
+    const paths: string[] = []
+    answer = (request) => {
+      const { pathname } = new URL(request.url)
+      paths.push(pathname)
+      const moved = new Response(null, { status: 302, headers: { location: '/private' } })
+      return Promise.resolve(pathname === '/private' ? Response.json(entry) : moved)
+    }
+    await expect(httpRegistry({ url }).find(entry.account)).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+    expect(paths).toEqual([`/registry/sellers/${entry.account}`])
   })
 
   it('takes no seller that the registry made up', async () => {
