@@ -111,6 +111,17 @@ contract BurningToken is Mintable {
     }
 }
 
+/// @dev Keeps books on every transfer: two fresh slots more than others.
+contract HeavyToken is Mintable {
+    uint256[] public book;
+
+    function _update(address from, address to, uint256 amount) internal override {
+        book.push(uint160(from));
+        book.push(uint160(to));
+        super._update(from, to, amount);
+    }
+}
+
 /// @dev An account that is a contract: it can do anything its owner could, and takes ETH as its mode has it.
 contract Receiver {
     enum Mode {
@@ -118,13 +129,15 @@ contract Receiver {
         Revert,
         Burn,
         Bomb,
-        Call
+        Call,
+        Store
     }
 
     Mode public mode;
     address public target;
     bytes public data;
     bool public callSucceeded;
+    mapping(uint256 place => uint256) public ledger;
 
     constructor(Mode mode_) {
         mode = mode_;
@@ -160,6 +173,13 @@ contract Receiver {
             // All the memory that the gas allows, for the caller to copy at its own cost.
             assembly {
                 revert(0, 28000)
+            }
+        }
+        if (mode == Mode.Store) {
+            // Honest and at the limit: a fresh slot and a long event, 28,000 gas.
+            ledger[msg.value] = 1;
+            assembly {
+                log0(0, 512)
             }
         }
         if (mode == Mode.Call) (callSucceeded,) = target.call(data);
