@@ -90,6 +90,15 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
     return encodeMessage({ type, payload, signature, verification })
   }
 
+  const assertOurChain = (named: { readonly chain_id: string; readonly contract: string }): void => {
+    const { chainId, verifyingContract } = domain
+    if (named.chain_id === chainId.toString() && named.contract === verifyingContract.toLowerCase()) return
+    throw new SluiceError(
+      'WRONG_CHAIN',
+      `the seller trades on chain ${named.chain_id} by contract ${named.contract}, not on ${chainId} by ${verifyingContract}`,
+    )
+  }
+
   const takeHello = (message: MessageOf<'hello'>): void => {
     const { payload } = message
     if (hello || !('public_key_of_the_seller' in payload)) throw unexpected('hello')
@@ -100,12 +109,7 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
     if (payload.version !== PROTOCOL_VERSION) {
       throw new SluiceError('VERSION_MISMATCH', `the seller speaks version ${payload.version}, not ${PROTOCOL_VERSION}`)
     }
-    if (payload.chain_id !== domain.chainId.toString() || payload.contract !== domain.verifyingContract.toLowerCase()) {
-      throw new SluiceError(
-        'WRONG_CHAIN',
-        `the seller trades on chain ${payload.chain_id} by contract ${payload.contract}, not on ${domain.chainId} by ${domain.verifyingContract}`,
-      )
-    }
+    assertOurChain(payload)
     if (seller !== undefined && key.toLowerCase() !== seller.toLowerCase()) {
       throw new SluiceError('BAD_SIGNATURE', `the seller at ${url} is ${key}, not ${seller} as expected`, {
         details: { field: 'hello', expected: seller, actual: key },
@@ -123,12 +127,7 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
         details: { field: 'seller' },
       })
     }
-    if (menu.chainId !== domain.chainId || menu.contract.toLowerCase() !== domain.verifyingContract.toLowerCase()) {
-      throw new SluiceError(
-        'WRONG_CHAIN',
-        `the menu is for chain ${menu.chainId} and contract ${menu.contract}, not for ${domain.chainId} and ${domain.verifyingContract}`,
-      )
-    }
+    assertOurChain(message.payload)
     return menu
   }
 

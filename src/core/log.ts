@@ -7,9 +7,13 @@ import type { ErrorDetails } from './errors.ts'
  * keep; no key, signature or voucher is ever passed.
  */
 export interface Logger {
+  /** What helps to follow a fault. */
   debug(message: string, details?: ErrorDetails | undefined): void
+  /** What happens now and then, and is well. */
   info(message: string, details?: ErrorDetails | undefined): void
+  /** What went wrong and is being mended. */
   warn(message: string, details?: ErrorDetails | undefined): void
+  /** What somebody has to look at. */
   error(message: string, details?: ErrorDetails | undefined): void
 }
 

@@ -10,6 +10,15 @@ export {
   type TokenPayerOptions,
 } from './token/buyer.ts'
 export type { Evidence, OpenedOrder, Reclaimed, ReclaimOptions, SignalOptions } from './token/recovery.ts'
+export type { ChainLog } from '../core/chain/chainLog.ts'
+export type {
+  PendingTransaction,
+  Sender,
+  SendOptions,
+  SentReceipt,
+  TransactionCall,
+  TransactionOutcome,
+} from '../core/chain/sender.ts'
 export { creditOf, withdrawCredit } from './token/credit.ts'
 export { overdueOrders, settleOverdue, type OverdueOptions, type OverdueOrder } from './token/overdue.ts'
 export { tokenPayments, type TokenPayments, type TokenPaymentsOptions } from './token/seller.ts'

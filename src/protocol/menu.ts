@@ -28,7 +28,7 @@ export interface Item {
   readonly token: string
   /** Bytes per chunk; only the last chunk is shorter. Live chunks are of any size up to it. */
   readonly granularity: number
-  /** RFC 6962 root over the SHA-256 leaves of the chunks; {@link ZERO32} for live data. */
+  /** RFC 6962 root over the SHA-256 leaves of the chunks; 32 zero bytes for live data. */
   readonly root: Hex
   /** Data that is made while it is sold: no root, no ranges. */
   readonly live: boolean

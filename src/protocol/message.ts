@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { personalDigest } from '../core/crypto/signature.ts'
 import { SluiceError } from '../core/errors.ts'
-import { payloads, signature65, verificationText, type MessageType, type Payload } from './wire.ts'
+import { oneOf, payloads, signature65, verificationText, type MessageType, type Payload } from './wire.ts'
 
 /** The longest text message that a buyer takes: a menu of some thousand items, or a chunk of the largest size in base64. */
 export const MAX_TEXT_TO_BUYER = 6 * 1024 * 1024
@@ -79,7 +79,7 @@ export function decodeMessage(text: string, limit: number): Message {
 }
 
 const envelopeSchema = v.strictObject({
-  message_type: v.picklist(Object.keys(payloads) as MessageType[]),
+  message_type: oneOf(...(Object.keys(payloads) as MessageType[])),
   payload: v.unknown(),
   signature: signature65,
   verification: verificationText,

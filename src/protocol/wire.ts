@@ -17,6 +17,9 @@ export const MAX_BYTES = 2 ** 48 - 1
 const text = (test: (value: string) => boolean, expected: string) => v.pipe(v.string('must be text'), v.check(test, `must be ${expected}`))
 const matching = (pattern: RegExp, expected: string) => text((value) => pattern.test(value), expected)
 const upTo = (length: number) => text((value) => value.length <= length, `up to ${length} characters`)
+/** One of some words. */
+export const oneOf = <const T extends string>(...words: readonly T[]) =>
+  text((value) => (words as readonly string[]).includes(value), words.join(', ')) as unknown as v.GenericSchema<T>
 const integer = (min: number, max: number) => {
   const message = `must be an integer from ${min} to ${max}`
   return v.pipe(
@@ -45,8 +48,8 @@ export const signature65 = matching(/^0x[0-9a-f]{130}$/, '0x and 130 lower-case 
 /** A transaction hash, a receipt number, or nothing. */
 export const verificationText = upTo(256)
 
-const paymentKind = v.picklist(['token', 'alipay', 'channel', 'sample'], 'must be token or alipay or channel or sample')
-const mode = v.picklist(['voucher', 'onchain'], 'must be voucher or onchain')
+const paymentKind = oneOf('token', 'alipay', 'channel', 'sample')
+const mode = oneOf('voucher', 'onchain')
 
 const common = { version: integer(1, 65_535), chain_id: matching(/^[1-9][0-9]{0,19}$/, 'a chain id in decimal text'), contract: address, nonce: hex32 }
 
@@ -55,7 +58,7 @@ const hello = v.union(
     v.strictObject({ ...common, public_key_of_the_buyer: publicKey }),
     v.strictObject({ ...common, public_key_of_the_seller: publicKey, reply_to: hex32 }),
   ],
-  'must carry the public key of the buyer, or of the seller and the nonce it replies to',
+  'must be the hello of a buyer or of a seller',
 )
 
 const item = v.strictObject({
@@ -106,7 +109,7 @@ const order = v.strictObject({
   terms,
   first_chunk: chunkIndex,
   chunk_count: integer(1, MAX_BYTES),
-  form: v.picklist(['binary', 'json'], 'must be binary or json'),
+  form: oneOf('binary', 'json'),
   claims: flag,
   stream,
   session: hex32,

@@ -2,9 +2,10 @@
  * Selling data: {@link createSeller}.
  * @module
  */
+export type { MerkleTree } from '../core/crypto/merkle.ts'
 export type { Connection } from './connection.ts'
 export type { Opinion, SellerEvents, SellerLimits } from './desk.ts'
-export type { ItemSpec } from './item.ts'
+export type { ItemSpec, Offered } from './item.ts'
 export type { Listener, ListenOptions } from './listen.ts'
 export type { Delivery, Sale } from './sale.ts'
 export { createSeller, defaultLimits, type Seller, type SellerOptions } from './seller.ts'

@@ -10,7 +10,7 @@ import { MAX_TEXT_TO_SELLER } from '../protocol/message.ts'
 import type { Transport } from '../protocol/transport.ts'
 import { socketOptions, webSocketTransport } from '../protocol/websocket/node.ts'
 
-/** Options of {@link listenWebSocket}. */
+/** Where a seller listens. */
 export interface ListenOptions {
   /** TCP port; 0 takes any. @default 0 */
   readonly port?: number | undefined
@@ -26,6 +26,7 @@ export interface ListenOptions {
 export interface Listener {
   /** Where, as a `ws:` URL. */
   readonly url: string
+  /** Stops listening, and ends the connections. */
   close(): Promise<void>
 }
 

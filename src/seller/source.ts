@@ -17,6 +17,7 @@ export interface Source {
 export interface SourceReader {
   /** Fills the targets, one after the other, from `offset` on. @throws `SOURCE_FAILED` when it can't fill them all. */
   read(offset: number, targets: readonly Uint8Array[]): Promise<void>
+  /** Gives back what it holds open. */
   close(): Promise<void>
 }
 

@@ -42,6 +42,7 @@ export interface FakeAlipay {
   setStatus(tradeNo: string, status: string): void
   /** Sets what goes wrong with answers from now on; nothing without an argument. */
   fault(fault?: AlipayFault): void
+  /** Ends it. */
   stop(): Promise<void>
 }
 

@@ -24,6 +24,7 @@ export interface PaymentUnderTest {
   place(percent: number): Promise<PlacedOrder>
   /** Closes the method and opens it again on the same store. */
   reopen(): Promise<PaymentMethod>
+  /** Ends it. */
   close(): Promise<void>
 }
 

@@ -24,6 +24,7 @@ export interface RpcProxy {
   readonly requests: readonly { readonly method: string; readonly params: readonly unknown[] }[]
   /** Sets what happens to requests from now on; without a rule, they are passed on. */
   rule(rule?: RpcRule | undefined): void
+  /** Ends it. */
   stop(): Promise<void>
 }
 

@@ -3,9 +3,15 @@ import type { Store } from '../core/store/store.ts'
 
 /** The functions of a test runner that a suite needs: vitest's and Jest's fit. */
 export interface TestRunner {
+  /** Groups tests. */
   describe(name: string, body: () => void): unknown
+  /** Adds a test. */
   it(name: string, body: () => Promise<void>): unknown
-  expect(actual: unknown): { toEqual(expected: unknown): void }
+  /** Holds a value against what it should be. */
+  expect(actual: unknown): {
+    /** Fails unless both are deeply equal. */
+    toEqual(expected: unknown): void
+  }
 }
 
 /** A fresh store, and the way to open it again. */

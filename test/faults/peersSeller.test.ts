@@ -8,6 +8,7 @@ import type { Buyer, BuyerOptions, BuyOptions } from '../../src/buyer/index.ts'
 import { generateKey } from '../../src/core/crypto/key.ts'
 import { dataTradeDomain } from '../../src/contracts/typedData.ts'
 import type { SluiceError } from '../../src/core/errors.ts'
+import { memoryStore } from '../../src/core/store/memoryStore.ts'
 import { keyIdentity } from '../../src/protocol/identity.ts'
 import { menuToWire } from '../../src/protocol/menu.ts'
 import { unpaidWindow } from '../../src/protocol/window.ts'
@@ -153,6 +154,14 @@ describe('a chunk that is not what was promised is refused, and nothing is paid 
     await expect(buyer.dispute(id)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
   })
 
+  test.each([10, GRAIN - 1, GRAIN + 1])('a chunk of %i bytes is refused although the root has it so', async (length) => {
+    const odd = (index: number): Uint8Array => (index === 3 ? sampleData(length, 4) : chunkOf(data, index))
+    const seller = await cheat(deliver(CHUNKS), { chunk: odd })
+    const { error, got, acked } = await victim(seller)
+    expect([error?.code, got.length]).toEqual(['WRONG_CHUNK', 3 * GRAIN])
+    expect(acked).toBeLessThanOrEqual(3 * GRAIN)
+  })
+
   test('a right chunk without the claim that was asked for is refused', async () => {
     const seller = await cheat(async (sale) => sale.send(await sale.frame(0)))
     const { error, got, acked } = await victim(seller, { claims: true })
@@ -229,6 +238,26 @@ describe('a seller that breaks the rules of the stream', () => {
     })
     const { error, acked } = await victim(seller)
     expect([error?.code, acked]).toEqual(['PEER_REFUSED', 3 * GRAIN])
+  })
+
+  test('a seller that loses patience when everything is here is paid all the same', async () => {
+    const seller = await cheat(async (sale) => {
+      sale.send(await sale.frame(0))
+      const { session } = seller.requests[0]!.payload
+      await sale.say('exit', {
+        order_ID: sale.id,
+        session,
+        rating: null,
+        reason: { code: 'PAYMENT_LATE', message: 'no payment came' },
+      })
+    })
+    // A buyer whose payment takes its time.
+    const inner = memoryStore()
+    const write = (changes: Parameters<typeof inner.write>[0]): Promise<void> =>
+      pause(changes.some(({ key }) => key.startsWith('ack/')) ? 300 : 0).then(() => inner.write(changes))
+    const buyer = await buyerOf({ store: { ...inner, write } })
+    const { error, got, acked } = await victim(seller, { chunks: { first: 0, count: 1 } }, buyer)
+    expect([error, got.length, acked]).toEqual([undefined, GRAIN, GRAIN])
   })
 
   test('a seller that says goodbye and sends on changes nothing', async () => {

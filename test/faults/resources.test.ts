@@ -128,7 +128,8 @@ test('no timer is left, on either side, however a trade ends', async () => {
   await pause(50)
   const idle = clocks.seller.sleeping
   const { connect, die } = mortalConnect()
-  const buyer = await openBuyer(devnet, fresh(), { clock: clocks.buyer })
+  // With patience, so that a timer that is left to run out is seen.
+  const buyer = await openBuyer(devnet, fresh(), { clock: clocks.buyer, stallTimeout: 60_000, openTimeout: 60_000 })
   const doomed = await openBuyer(devnet, fresh(), { clock: clocks.buyer, connect, reconnects: 1 })
 
   await buyer.buy({ seller: shop.url, item: 'item' }).bytes()

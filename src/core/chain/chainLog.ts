@@ -1,6 +1,6 @@
 import type { Log } from 'ethers'
 
-/** A log entry of a block, in the form that {@link ethers!Interface.parseLog} takes. */
+/** A log entry of a block, in the form that `Interface.parseLog` of ethers takes. */
 export interface ChainLog {
   /** The contract that emitted it. */
   readonly address: string

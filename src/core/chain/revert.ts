@@ -13,18 +13,15 @@ const TOKEN_ERRORS = new Interface([
   'error SafeERC20FailedOperation(address token)',
 ])
 
-/** Solidity documentation, "Panic via assert and Error via require". */
+/**
+ * The panics that arithmetic and arrays come to; the others keep their number.
+ * Source: Solidity documentation, "Panic via assert and Error via require".
+ */
 const PANICS: Readonly<Record<number, string>> = {
-  0x00: 'compiler-made panic',
   0x01: 'failed assertion',
   0x11: 'arithmetic overflow',
   0x12: 'division by zero',
-  0x21: 'value outside its enum',
-  0x22: 'badly encoded storage',
-  0x31: 'pop of an empty array',
   0x32: 'index out of bounds',
-  0x41: 'out of memory',
-  0x51: 'call of an uninitialised function',
 }
 
 const ERROR_STRING = '0x08c379a0'
@@ -48,7 +45,7 @@ export function revertError(data: string | null, interfaces: readonly Interface[
   if (selector === PANIC) {
     const panic = decode('uint256', data)
     if (panic !== undefined)
-      return reverted(`with a panic: ${PANICS[Number(panic)] ?? 'of unknown kind'}`, { panic: Number(panic) })
+      return reverted(`with a panic: ${PANICS[Number(panic)] ?? `code ${Number(panic)}`}`, { panic: Number(panic) })
   }
   const token = parse(TOKEN_ERRORS, data)
   if (token) return reverted(`with ${describe(token)}`, { error: token.name, ...argumentsOf(token) })

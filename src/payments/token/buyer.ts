@@ -6,7 +6,6 @@ import type { Signer } from 'ethers'
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { DataTradeDomain } from '../../contracts/typedData.ts'
 import type { Hex } from '../../core/bytes.ts'
-import { revertCode } from '../../core/chain/revert.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import { createSender, type SentReceipt } from '../../core/chain/sender.ts'
 import type { Clock } from '../../core/clock.ts'
@@ -42,6 +41,7 @@ export interface TokenPayer extends Payer {
   reclaim(opened: OpenedOrder, options: ReclaimOptions): Promise<Reclaimed>
   /** Takes back the unpaid rest of a deposit with a wrong chunk that the seller signed. */
   dispute(opened: OpenedOrder, evidence: Evidence, options?: SignalOptions): Promise<Reclaimed>
+  /** Stops looking after transactions. */
   close(): Promise<void>
 }
 
@@ -114,26 +114,15 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
         return { verification: (await create(0n)).hash }
       })
     },
-    pay: async ({ id, mode }, transferred, { signal }) => {
-      if (mode === 'voucher') return { verification: '' }
-      try {
-        const data = dataTradeInterface.encodeFunctionData('updateTransferred', [id, transferred])
-        return {
-          verification: (await sender.send({ to, data }, { label: `record ${transferred} bytes of order ${id}`, signal })).hash,
-        }
-      } catch (error) {
-        // An earlier run recorded it, and ended before it could say so; its transaction may have been mined beside this one.
-        if (revertCode(error) === 'TRANSFERRED_NOT_INCREASED') return { verification: '' }
-        throw error
-      }
-    },
-    topUp: async ({ id, order }, amount, { signal } = {}) => {
-      const data = dataTradeInterface.encodeFunctionData('topUp', [order, amount])
-      const send = (value: bigint): Promise<SentReceipt> => sender.send({ to, data, value }, { label: `top up order ${id}`, signal })
-      if (isEth(order.token)) return void (await send(amount))
+    pay: async ({ id, mode }, transferred, { signal }) =>
+      mode === 'voucher' ? { verification: '' } : (await import('./record.ts')).recordTransferred(chain, id, transferred, signal),
+    topUp: async (opened, amount, { signal } = {}) => {
+      const { topUp } = await import('./record.ts')
+      const { token } = opened.order
+      if (isEth(token)) return topUp(chain, opened, amount, amount, signal)
       await inTurn(async () => {
-        await allow(id, order.token, amount, signal)
-        await send(0n)
+        await allow(opened.id, token, amount, signal)
+        await topUp(chain, opened, amount, 0n, signal)
       })
     },
     reclaim: async (opened, reclaimOptions) => (await import('./recovery.ts')).reclaim(chain, opened, reclaimOptions),

@@ -65,6 +65,8 @@ export interface RawSeller {
 export interface RawSellerOptions {
   readonly data: Uint8Array
   readonly granularity: number
+  /** What stands under the root instead of pieces of the data. */
+  readonly chunk?: ((index: number) => Uint8Array) | undefined
   readonly window?: number | undefined
   readonly price?: bigint | undefined
   /** What happens on an order or a resumption. */
@@ -80,7 +82,8 @@ export async function startRawSeller(devnet: Devnet, account: HDNodeWallet, opti
   const { data, granularity, window = 8, price = 1_000_000n, script } = options
   const domain = dataTradeDomain(devnet.chainId, devnet.deployment.dataTrade)
   const identity = await signerIdentity(account, domain)
-  const chunk = (index: number): Uint8Array => data.subarray(index * granularity, (index + 1) * granularity)
+  const chunk =
+    options.chunk ?? ((index: number): Uint8Array => data.subarray(index * granularity, (index + 1) * granularity))
   const tree: MerkleTree = createMerkleTree(
     Array.from({ length: Math.ceil(data.length / granularity) }, (_, i) => leafHash(chunk(i))),
   )
