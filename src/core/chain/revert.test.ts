@@ -35,7 +35,7 @@ describe('revertError', () => {
     [
       'a panic that is new',
       concat(['0x4e487b71', coder.encode(['uint256'], [0x99])]),
-      'contract reverted with a panic: of unknown kind',
+      'contract reverted with a panic: code 153',
     ],
     ['an error that is not known', '0xdeadbeef', 'contract reverted with an error that is not known, 0xdeadbeef'],
     ['a text cut short', '0x08c379a000', 'contract reverted with an error that is not known, 0x08c379a0'],
