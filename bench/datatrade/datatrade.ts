@@ -36,14 +36,14 @@ export const datatrade: Bench = async ({ wants, say }) => {
       ['1MiB', MiB],
     ] as const) {
       if (!wants(`stream-${name}`) && !(name === '64KiB' && seed !== undefined)) continue
-      const { stream, ws, sha256 } = await streams(devnet, folder, granularity, say)
+      const { stream, ws, sha256, joined } = await streams(devnet, folder, granularity, say)
       const limit = 1 / (1 / ws + 1 / sha256)
       rows.push({
         bench: 'datatrade',
         case: `stream-${name}`,
         value: stream,
         unit: 'MiB/s',
-        baseline: { name: `ws one-way (SHA-256 alone ${Math.round(sha256)})`, value: ws },
+        baseline: { name: `ws and SHA-256 in one process (ws ${Math.round(ws)}, SHA-256 ${Math.round(sha256)})`, value: joined },
         limit: { name: '1 / (1/ws + 1/sha256)', value: limit },
       })
       if (name === '64KiB' && seed !== undefined) {
@@ -66,31 +66,38 @@ export const datatrade: Bench = async ({ wants, say }) => {
   return rows
 }
 
-/** Median speeds in MiB/s of the stream and of its parts. */
+/** Median speeds in MiB/s of the stream, of its parts, and of these parts joined with nothing between them. */
 async function streams(devnet: Devnet, folder: string, granularity: number, say: (line: string) => void) {
-  const figures = { stream: [] as number[], ws: [] as number[], sha256: [] as number[] }
+  const figures = { stream: [] as number[], ws: [] as number[], sha256: [] as number[], joined: [] as number[] }
   const seller = await start('seller', devnet, folder, { granularity, size: STREAM, account: 0 })
   const wsServer = await start('ws-server', devnet, folder, { granularity, size: STREAM })
   try {
     for (let round = -1; round < ROUNDS; round++) {
       const ws = (await once('ws-client', devnet, folder, { granularity, size: STREAM, url: wsServer.url })).rate
       const sha256 = sha256Rate(granularity)
+      const joined = (await once('ws-client', devnet, folder, { granularity, size: STREAM, url: wsServer.url, hash: true })).rate
       const stream = (await once('buyer', devnet, folder, { granularity, size: STREAM, url: seller.url, account: 1 })).rate
       if (round < 0) continue // warms the files, the chain and the seller
       figures.ws.push(ws)
       figures.sha256.push(sha256)
       figures.stream.push(stream)
+      figures.joined.push(joined)
       say(
         `  ${granularity / 1024} KiB, round ${round + 1}: stream ${Math.round(stream)}, ws ${Math.round(ws)}, sha256 ${Math.round(
           sha256,
-        )} MiB/s`,
+        )}, both in one process ${Math.round(joined)} MiB/s`,
       )
     }
   } finally {
     await seller.stop()
     await wsServer.stop()
   }
-  return { stream: median(figures.stream), ws: median(figures.ws), sha256: median(figures.sha256) }
+  return {
+    stream: median(figures.stream),
+    ws: median(figures.ws),
+    sha256: median(figures.sha256),
+    joined: median(figures.joined),
+  }
 }
 
 function sha256Rate(granularity: number): number {
@@ -172,6 +179,7 @@ interface Job {
   readonly url?: string
   readonly generated?: boolean
   readonly memory?: boolean
+  readonly hash?: boolean
   readonly count?: number
 }
 

@@ -2,6 +2,7 @@
  * One process of the data trade bench: what it does stands in its one argument.
  * @module
  */
+import { createHash } from 'node:crypto'
 import { JsonRpcProvider, verifyMessage, Wallet } from 'ethers'
 import { WebSocket, WebSocketServer } from 'ws'
 import { createBuyer } from '../../src/buyer/index.ts'
@@ -22,6 +23,7 @@ interface Options {
   readonly keys: readonly string[]
   readonly generated?: boolean
   readonly memory?: boolean
+  readonly hash?: boolean
 }
 
 const MiB = 1024 * 1024
@@ -131,11 +133,12 @@ const roles: Record<Role, () => Promise<void> | void> = {
       const chunk = Buffer.alloc(granularity, 7)
       let left = size
       const send = (): void => {
-        while (left > 0 && socket.bufferedAmount < 4 * MiB) {
+        while (left > 0) {
           left -= granularity
-          socket.send(chunk, left > 0 ? undefined : () => socket.close())
+          const full = socket.bufferedAmount >= 4 * MiB
+          socket.send(chunk, left === 0 ? () => socket.close() : full ? send : undefined)
+          if (full) return
         }
-        if (left > 0) socket.send(chunk, ((left -= granularity), send))
       }
       send()
     })
@@ -148,6 +151,7 @@ const roles: Record<Role, () => Promise<void> | void> = {
     socket.on('message', (data: Buffer) => {
       if (began === 0) began = performance.now()
       received += data.length
+      if (options.hash) createHash('sha256').update(data).digest()
     })
     socket.on('close', () => answer({ rate: rateOf(received, began) }))
   },

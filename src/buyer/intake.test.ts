@@ -170,6 +170,21 @@ describe('createIntake', () => {
     })
   })
 
+  it('proves chunks in their order, though hashes come in another', async () => {
+    const { digest } = engine()
+    const held: (() => void)[] = []
+    setEngine({ digest: (...parts) => new Promise((resolve) => held.push(() => resolve(digest(...parts)))) })
+    const intake = open()
+    const order: number[] = []
+    const chunks = [0, 1, 2, 3, 4].map(async (i) => {
+      const chunk = await intake.admit(frame(i, { proof: i === 0 ? undefined : tree.runProof(i) }), Infinity)
+      order.push(chunk.index)
+    })
+    for (const release of held.reverse()) release()
+    await Promise.all(chunks)
+    expect(order).toEqual([0, 1, 2, 3, 4])
+  })
+
   it('gives the same answers where hashing has to be waited for', async () => {
     const { digest } = engine()
     setEngine({ digest: async (...parts) => digest(...parts) })

@@ -34,7 +34,7 @@ export interface Intake {
   /** Bytes that have been let in, in order, whether checked to the end or not. */
   readonly position: number
   /**
-   * Lets a chunk in. The result comes at once where hashing is synchronous.
+   * Lets a chunk in. The result comes at once where hashing is synchronous, and otherwise in the order of the chunks.
    * @throws `WRONG_CHUNK`, `BAD_SIGNATURE`, `UNEXPECTED_MESSAGE` when it is beyond `limit`.
    */
   admit(frame: DataFrame, limit: number): Chunk | Promise<Chunk>
@@ -67,6 +67,8 @@ export function createIntake(options: IntakeOptions): Intake {
   let position = options.from
   let next = options.index
   let evidence: WrongChunk | undefined
+  /** The last chunk that waits for its hash. */
+  let tail: Promise<Chunk> | undefined
 
   const wrong = (index: number, problem: string): SluiceError =>
     new SluiceError('WRONG_CHUNK', `chunk ${index} of "${item.id}" ${problem}; nothing was paid for it`, { details: { index, order: orderId } })
@@ -108,9 +110,12 @@ export function createIntake(options: IntakeOptions): Intake {
       next++
       const end = position
       const leaf = engine().digest(frame.leaf)
-      return leaf instanceof Uint8Array ? prove(frame, leaf, end) : leaf.then((hash) => prove(frame, hash, end))
+      if (leaf instanceof Uint8Array) return prove(frame, leaf, end)
+      // Hashes may come out of order, but a run's proof leans on the chunk before.
+      return (tail = Promise.all([leaf, tail]).then(([hash]) => prove(frame, hash, end)))
     },
     rewind: (to, index) => {
+      tail = undefined
       position = to
       next = index
     },

@@ -269,7 +269,7 @@ function createCourse(
   let line: { readonly stream: number; detach(): void } | undefined
   let exit: Payload<'exit'> | undefined
   let over = false
-  /** Keeps chunks in order where hashing is not synchronous. */
+  /** The last chunk whose hash is waited for. */
   let tail: Promise<void> | undefined
 
   const failWith = (error: unknown): void => {
@@ -301,7 +301,7 @@ function createCourse(
         try {
           const chunk = intake.admit(frame, windowEnd())
           if (!(chunk instanceof Promise)) return admitted(chunk)
-          tail = Promise.all([chunk, tail]).then(([proven]) => {
+          tail = chunk.then((proven) => {
             if (failure === undefined) admitted(proven)
           }, failWith)
         } catch (error) {
@@ -402,13 +402,13 @@ function createCourse(
   let delayed = false
 
   /**
-   * Pays for what the caller has had: each quarter window, so that three quarters are on their way while a payment is; at
-   * the end; and when nothing follows for a while.
+   * Pays for what the caller has had: each half window, so that the other half is on its way while a payment is; at the
+   * end; and when nothing follows for a while.
    */
   const payWhenDue = (): void => {
     if (consumed <= acked || paying) return
     const window = unpaidWindow(Math.floor(acked / granularity), cap)
-    if (consumed - acked >= Math.ceil(window / 4) * granularity || consumed >= total) return startPaying()
+    if (consumed - acked >= Math.ceil(window / 2) * granularity || consumed >= total) return startPaying()
     if (delayed) return
     // One timer at a time, left to run out: there are thousands of payments a second.
     delayed = true

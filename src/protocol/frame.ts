@@ -52,7 +52,7 @@ export interface DataFrame {
 }
 
 /**
- * Allocates a `data` frame and writes all of it but the chunk.
+ * Writes all of a `data` frame but the chunk, into memory that `allocate` gives, which may be larger.
  * @returns the frame, and its `body` view to fill with the chunk before the frame is sent.
  */
 export function frameFor(
@@ -61,9 +61,11 @@ export function frameFor(
   length: number,
   proof: Uint8Array,
   claim?: Uint8Array | undefined,
+  allocate: (size: number) => Uint8Array = allocateBytes,
 ): { frame: Uint8Array; body: Uint8Array } {
   const at = HEADER + proof.length + (claim ? CLAIM : 0) + 1
-  const frame = allocateBytes(at + length) // all of it is written, by us and by whoever fills the body
+  // All of it is written, by us and by whoever fills the body.
+  const frame = allocate(at + length).subarray(0, at + length)
   frame[0] = TYPE_DATA
   frame[1] = claim ? FLAG_CLAIM : 0
   frame[2] = proof.length >> 5

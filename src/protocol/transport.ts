@@ -33,8 +33,12 @@ export interface Transport {
   readonly peer: string
   /** Begins delivery; packets that came before are held until then. */
   receive(receiver: Receiver): void
-  /** Hands a packet over. After the end it does nothing: the receiver has been told. */
-  send(packet: Packet): void
+  /**
+   * Hands a packet over. After the end it does nothing: the receiver has been told.
+   * @param released is called once the bytes of the packet may be written over; never, where the receiver gets them as
+   * they are.
+   */
+  send(packet: Packet, released?: () => void): void
   /** Resolves when little enough waits to be sent; at once if so, and after the end. */
   drained(): Promise<void>
   /** Ends the link, after what was handed over has been sent. */

@@ -19,6 +19,7 @@ import type { MessageOf } from '../protocol/message.ts'
 import { orderFromWire } from '../protocol/order.ts'
 import type { Payload, PaymentMode } from '../protocol/wire.ts'
 import { isStored, type Offered } from './item.ts'
+import { createFramePool } from './framePool.ts'
 import { createSale, type Sale } from './sale.ts'
 
 /** What a seller thinks of a buyer. */
@@ -138,6 +139,8 @@ export function createDesk(options: DeskOptions): Desk {
     return { offered, range }
   }
 
+  const frames = createFramePool()
+
   const open = async (payload: Payload<'order'>, verification: string, key: string, signal: AbortSignal, again: boolean): Promise<Sale> => {
     const order = orderFromWire(payload.terms)
     const id = toHex(digests.Order(order))
@@ -165,7 +168,7 @@ export function createDesk(options: DeskOptions): Desk {
     const sale = createSale(
       { id, offered, range, total: order.totalData, form: payload.form, claims: payload.claims, cap, again },
       till,
-      { identity, clock, ackTimeout: options.ackTimeout },
+      { identity, clock, frames, ackTimeout: options.ackTimeout },
       (paid) => events.emit('paid', { orderId: id, paid, amount: (order.price * BigInt(paid)) / BigInt(order.totalData) }),
     )
     sales.set(id, { sale, key })

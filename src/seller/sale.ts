@@ -17,6 +17,7 @@ import { encodeMessage } from '../protocol/message.ts'
 import type { Transport } from '../protocol/transport.ts'
 import { unpaidWindow } from '../protocol/window.ts'
 import { sendable, waitingFor, type Flow } from './flow.ts'
+import type { FramePool } from './framePool.ts'
 import { isStored, type Offered } from './item.ts'
 import type { SourceReader } from './source.ts'
 
@@ -41,6 +42,7 @@ export interface Delivery {
 export interface SaleContext {
   readonly identity: Identity
   readonly clock: Clock
+  readonly frames: FramePool
   /** Milliseconds that a payment may be late. */
   readonly ackTimeout: number
 }
@@ -158,7 +160,9 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           }
           const batch = await reader.next(position, count, run, stream, signal)
           if (batch.packets.length === 0) continue // live data came to its end, or the order did
-          for (const packet of batch.packets) transport.send(packet)
+          for (const packet of batch.packets) {
+            transport.send(packet, typeof packet === 'string' ? undefined : () => context.frames.give(packet))
+          }
           run = true
           position += batch.bytes
           sent = Math.max(sent, position)
@@ -210,7 +214,8 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
             for (let i = 0; i < count; i++) {
               const length = Math.min(granularity, total - position - bytes)
               const proof = !whole && (run || i > 0) ? tree.runProof(first + i) : tree.proof(first + i)
-              frames.push(frameFor(stream, first + i, length, proof, claims && form === 'binary' ? EMPTY_CLAIM : undefined))
+              const claim = claims && form === 'binary' ? EMPTY_CLAIM : undefined
+              frames.push(frameFor(stream, first + i, length, proof, claim, context.frames.take))
               bytes += length
             }
             await file.read(
@@ -307,6 +312,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
               chunk.bytes.length,
               NO_PROOF,
               claims && form === 'binary' ? EMPTY_CLAIM : undefined,
+              context.frames.take,
             )
             body.set(chunk.bytes)
             if (!claims && form === 'binary') return { bytes: body.length, packets: [frame] }

@@ -40,7 +40,10 @@ export interface SellerOptions {
   readonly dataTrade?: string | undefined
   /** Bytes per chunk of items that don't say otherwise. @default 262144 */
   readonly granularity?: number | undefined
-  /** Chunks that may be sent and not yet paid, once the window has grown: what a buyer can run away with. @default 64 */
+  /**
+   * Chunks that may be sent and not yet paid, once the window has grown: what a buyer can run away with.
+   * @default 16 MiB of them, at least 4 and at most 256
+   */
   readonly window?: number | undefined
   /** How buyers may show that they pay. @default both */
   readonly modes?: readonly PaymentMode[] | undefined
@@ -99,6 +102,13 @@ export const defaultLimits: SellerLimits = {
   helloTimeout: 10_000,
 }
 
+/** Bytes that may be unpaid by default: enough for the stream never to wait for a payment on a fast link. */
+const WINDOW_BYTES = 16 * 1024 * 1024
+
+function defaultWindow(granularity: number): number {
+  return Math.min(256, Math.max(4, Math.floor(WINDOW_BYTES / granularity)))
+}
+
 /**
  * Creates a seller: reads every item once for its Merkle root and takes up the orders of an earlier run.
  * @throws `BAD_ARGUMENT` naming the option, `SOURCE_FAILED`, `STORE_LOCKED`, `RPC_FAILED`.
@@ -112,7 +122,8 @@ export const defaultLimits: SellerLimits = {
  * ```
  */
 export async function createSeller(options: SellerOptions): Promise<Seller> {
-  const { signer, clock = systemClock, log = silentLogger, granularity = 256 * 1024, window = 64 } = options
+  const { signer, clock = systemClock, log = silentLogger, granularity = 256 * 1024 } = options
+  const { window = defaultWindow(granularity) } = options
   assertArgument(signer.provider, 'signer', 'connected to a provider')
   assertArgument(Number.isInteger(window) && window >= 1 && window <= 65_536, 'window', 'a number of chunks from 1 to 65536')
   assertArgument(

@@ -1,3 +1,4 @@
+import { equalBytes } from '../core/bytes.ts'
 import { HIGH_WATER_MARK, type CloseReason, type Packet, type Receiver, type Transport } from '../protocol/transport.ts'
 import type { TestRunner } from './storeSuite.ts'
 
@@ -165,7 +166,25 @@ export function transportSuite(
       await a.drained()
     })
 
+    testBoth('lets bytes be written over once it has released them', async (a, b) => {
+      const ear = listen(b)
+      const packets = [1, 2, 3].map((seed) => bytes(300_000, seed))
+      for (const packet of packets) {
+        const sent = Uint8Array.from(packet)
+        a.send(sent, () => sent.fill(0))
+      }
+      await ear.heard(packets.length)
+      expect(ear.packets.map((packet, i) => equalBytes(packet as Uint8Array, packets[i]!))).toEqual([true, true, true])
+    })
+
     if (!backPressure) return
+
+    test('releases what it has sent', async (a, b) => {
+      const ear = listen(b)
+      const released = new Promise<void>((resolve) => a.send(bytes(100_000, 1), resolve))
+      await ear.heard(1)
+      await released
+    })
 
     test('is not drained while the other end does not read, and is when it does', async (a, b) => {
       const sent = await fill(a)

@@ -66,7 +66,17 @@ export function webSocketTransport(socket: WebSocket, peer: string): Transport {
     }
   })
   socket.on('error', () => {}) // 'close' follows and says why
-  socket.on('close', (code, reason) => receiver?.closed({ code: standardCode(code), reason: reason.toString() }))
+  /** Those who wait for less to be under way. */
+  let waiting: (() => void)[] = []
+  const relieve = (): void => {
+    const relieved = waiting
+    waiting = []
+    for (const go of relieved) go()
+  }
+  socket.on('close', (code, reason) => {
+    relieve()
+    receiver?.closed({ code: standardCode(code), reason: reason.toString() })
+  })
 
   return {
     peer,
@@ -75,23 +85,17 @@ export function webSocketTransport(socket: WebSocket, peer: string): Transport {
       if (socket.readyState === WebSocket.CLOSED) to.closed({ code: 1006, reason: '' })
       else socket.resume()
     },
-    send: (packet) => {
-      if (socket.readyState === WebSocket.OPEN) socket.send(packet, noop)
+    send: (packet, released) => {
+      if (socket.readyState !== WebSocket.OPEN) return
+      socket.send(packet, () => {
+        released?.()
+        if (waiting.length > 0 && socket.bufferedAmount < HIGH_WATER_MARK) relieve()
+      })
     },
     drained: () => {
       if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount < HIGH_WATER_MARK) return Promise.resolve()
-      return new Promise((resolve) => {
-        const done = (): void => {
-          socket.off('close', done)
-          resolve()
-        }
-        socket.once('close', done)
-        // Frames leave in order: when this empty one has, so has all before it.
-        socket.ping(undefined, undefined, done)
-      })
+      return new Promise((resolve) => waiting.push(resolve))
     },
     close,
   }
 }
-
-const noop = (): void => {}
