@@ -28,14 +28,14 @@ const speed = [
   '| --- | --- | --- | --- |',
   ...rows
     .filter((row) => row.case.startsWith('stream-'))
-    .map((row) => `| ${row.case.slice(7)} chunks | ${whole(row.value)} | ${row.limit ? whole(row.limit.value) : ''} | ${ofLimit(row)} |`),
+    .map((row) => `| ${row.case.slice(7).replace('KiB', ' KiB').replace('MiB', ' MiB')} chunks | ${whole(row.value)} | ${row.limit ? whole(row.limit.value) : ''} | ${ofLimit(row)} |`),
   ...rows
     .filter((row) => row.case === 'seed-literal-64KiB')
     .map((row) => `| the seed to the letter, 64 KiB chunks | ${row.value.toFixed(1)} | | we are ${whole(row.baseline.value / row.value)} times faster |`),
 ].join('\n')
 
-const gasLine = ({ call, gas: used, anchor }: Gas): string =>
-  `| ${call} | ${whole(used)} | ${anchor ? `${anchor.name}: ${whole(anchor.gas)}` : ''} | ${anchor ? `${Math.round((100 * used) / anchor.gas)} %` : ''} |`
+const gasLine = ({ contract, call, gas: used, anchor }: Gas): string =>
+  `| ${contract}: ${call} | ${whole(used)} | ${anchor ? `${anchor.name}: ${whole(anchor.gas)}` : ''} | ${anchor ? `${Math.round((100 * used) / anchor.gas)} %` : ''} |`
 const gasHead = '| call | gas | beside | |\n| --- | --- | --- | --- |'
 const inReadme = /^(create, ETH$|settle, voucher, half|settleBatch of 10, half|dispute, depth 14|1 GiB)/
 const short = [gasHead, ...gas.filter(({ call }) => inReadme.test(call)).map(gasLine)].join('\n')
