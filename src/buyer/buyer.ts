@@ -40,7 +40,8 @@ import { openStore } from '#platform'
 import { connectWebSocket } from '#websocket'
 import { openLink, type Link } from './link.ts'
 import type { Partial } from './partial.ts'
-import { createPurchase, type Purchase, type PurchaseContext, type PurchaseRecord, type Receipt, type Start } from './purchase.ts'
+import type { CourseContext, PurchaseRecord, Receipt, Start } from './course.ts'
+import { createPurchase, type Purchase } from './purchase.ts'
 import { purchaseBook, type StoredPurchase } from './record.ts'
 
 /** Options of {@link createBuyer}. */
@@ -328,7 +329,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     signal: AbortSignal | undefined,
     prepare: (signal: AbortSignal) => Promise<Start>,
   ): Purchase => {
-    const context: PurchaseContext = {
+    const context: CourseContext = {
       identity,
       digests,
       payerOf,

@@ -3,7 +3,7 @@ import { toHex } from '../core/bytes.ts'
 import { createMerkleBuilder, createMerkleTree, leafHash } from '../core/crypto/merkle.ts'
 import { ETH } from '../protocol/menu.ts'
 import { checkPartial, type Partial } from './partial.ts'
-import type { PurchaseRecord, Standing } from './purchase.ts'
+import type { PurchaseRecord, Standing } from './course.ts'
 
 /** Chunks 1 to 4 of five, the last of them short: 330 bytes. */
 const data = Uint8Array.from({ length: 330 }, (_, i) => i * 11)

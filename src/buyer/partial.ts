@@ -5,7 +5,7 @@
 import { concatBytes, equalBytes } from '../core/bytes.ts'
 import { leafHash, createMerkleBuilder } from '../core/crypto/merkle.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { PurchaseRecord, Standing } from './purchase.ts'
+import type { PurchaseRecord, Standing } from './course.ts'
 
 /** Data from the start of an order: bytes, a `Blob`, or a stream such as Node's `createReadStream(path)`. */
 export type Partial = Uint8Array | Blob | AsyncIterable<Uint8Array>

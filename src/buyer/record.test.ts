@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { utf8, type Hex } from '../core/bytes.ts'
 import { memoryStore } from '../core/store/memoryStore.ts'
 import { ETH, ZERO32 } from '../protocol/menu.ts'
-import type { PurchaseRecord } from './purchase.ts'
+import type { PurchaseRecord } from './course.ts'
 import { purchaseBook, type StoredPurchase } from './record.ts'
 
 const record = (digit: string): PurchaseRecord => ({

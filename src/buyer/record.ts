@@ -6,7 +6,7 @@ import { concatBytes, utf8, type Hex } from '../core/bytes.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { Store } from '../core/store/store.ts'
 import type { WrongChunk } from './intake.ts'
-import type { PurchaseRecord, Standing } from './purchase.ts'
+import type { PurchaseRecord, Standing } from './course.ts'
 
 /** Where an order stands as far as its buyer knows. */
 export type PurchaseState =
