@@ -8,6 +8,8 @@ import { engine, type Secp256k1 } from '../../../src/core/crypto/engine.ts'
 import { nobleSecp256k1 } from '../../../src/core/crypto/noble.ts'
 import { isSluiceError } from '../../../src/core/errors.ts'
 import { openIdbStore } from '../../../src/core/store/openIdbStore.ts'
+import type { CloseReason, Packet, Transport } from '../../../src/protocol/transport.ts'
+import { connectWebSocket } from '../../../src/protocol/websocket/browser.ts'
 import { storeSuite } from '../../../src/testing/storeSuite.ts'
 import vectors from '../../fixtures/crypto/secp256k1.json' with { type: 'json' }
 
@@ -114,6 +116,90 @@ export const suites = {
         expect(await codeOf(() => vault.open(sealed))).toEqual('BAD_KEY')
       })
     }),
+
+  /** The browser's WebSocket, against the server of `scriptedServer.ts`. */
+  transport: (url: string) =>
+    run((it) => {
+      const open = (path: string): Promise<Transport> => connectWebSocket(`${url}/${path}`, {})
+      const plain = (packet: Packet | undefined): unknown => (packet instanceof Uint8Array ? [...packet] : packet)
+      it('carries text and bytes as they are, in order, both ways', async () => {
+        const link = await open('echo')
+        const ear = listen(link)
+        const sent: Packet[] = ['ü 量 😀', Uint8Array.of(1, 2, 3), '', new Uint8Array(0), '\u0000', Uint8Array.of(0)]
+        for (const packet of sent) link.send(packet)
+        await ear.heard(sent.length)
+        expect(ear.packets.map(plain)).toEqual(sent.map(plain))
+        link.close()
+        expect(await ear.closed).toEqual({ code: 1000, reason: '' })
+      })
+      it('carries a frame of 4 MiB', async () => {
+        const link = await open('echo')
+        const ear = listen(link)
+        const big = new Uint8Array(4 * 1024 * 1024 + 3000).fill(7)
+        link.send(big)
+        await link.drained()
+        await ear.heard(1)
+        expect([ear.packets[0]!.length, ear.packets[0]!.at(-1)]).toEqual([big.length, 7])
+        link.close()
+      })
+      it('holds what comes before anyone receives, the end included', async () => {
+        const link = await open('greet')
+        await pause(100)
+        const ear = listen(link)
+        expect(await ear.closed).toEqual({ code: 1001, reason: 'enough for today' })
+        expect(ear.packets.map(plain)).toEqual(['one', [2]])
+      })
+      it('says that a link was lost', async () => {
+        const link = await open('drop')
+        expect(await listen(link).closed).toEqual({ code: 1006, reason: '' })
+        link.send('to nobody')
+        await link.drained()
+      })
+      it('says that a rule was broken, by a code that browsers may send', async () => {
+        const link = await open('greet')
+        let handed = 0
+        const closed = new Promise<CloseReason>((resolve) =>
+          link.receive({
+            packet: () => {
+              handed++
+              throw new Error('not what was ordered')
+            },
+            closed: resolve,
+          }),
+        )
+        await closed
+        expect(handed).toEqual(1)
+        const told = await open('last')
+        const ear = listen(told)
+        await ear.heard(1)
+        expect(ear.packets[0]).toEqual('4008 not what was ordered')
+      })
+      it('says that nobody is there', async () => {
+        expect(await codeOf(() => connectWebSocket('ws://127.0.0.1:9', {}))).toEqual('CONNECTION_FAILED')
+        expect(await codeOf(() => connectWebSocket('not a url', {}))).toEqual('CONNECTION_FAILED')
+        expect(await codeOf(() => connectWebSocket(`${url}/echo`, { signal: AbortSignal.abort() }))).toEqual('ABORTED')
+      })
+    }),
+}
+
+/** Keeps what a transport hands over. */
+function listen(link: Transport) {
+  const packets: Packet[] = []
+  let changed = (): void => {}
+  const closed = new Promise<CloseReason>((resolve) =>
+    link.receive({ packet: (packet) => (packets.push(packet), changed()), closed: resolve }),
+  )
+  return {
+    packets,
+    closed,
+    heard: async (count: number): Promise<void> => {
+      while (packets.length < count) await new Promise<void>((resolve) => (changed = resolve))
+    },
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 Object.assign(globalThis, { suites })

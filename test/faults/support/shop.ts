@@ -2,7 +2,7 @@
  * A seller and its buyers on one development chain.
  * @module
  */
-import type { HDNodeWallet } from 'ethers'
+import type { HDNodeWallet, Signer } from 'ethers'
 import { createBuyer, type Buyer, type BuyerOptions } from '../../../src/buyer/index.ts'
 import { memoryStore } from '../../../src/core/store/memoryStore.ts'
 import { createSeller, type ItemSpec, type Listener, type Seller, type SellerOptions } from '../../../src/seller/index.ts'
@@ -50,7 +50,7 @@ export async function openShop(
 }
 
 /** Creates a buyer with short patience. */
-export function openBuyer(devnet: Devnet, account: HDNodeWallet, options: Partial<BuyerOptions> = {}): Promise<Buyer> {
+export function openBuyer(devnet: Devnet, account: Signer, options: Partial<BuyerOptions> = {}): Promise<Buyer> {
   return createBuyer({
     signer: account,
     dataTrade: devnet.deployment.dataTrade,
