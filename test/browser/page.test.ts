@@ -78,6 +78,27 @@ test('a purchase goes on after a reload, and nothing is paid or fetched twice', 
   await expect.poll(orders, { timeout: 10_000 }).toEqual([{ deposit: PRICE, paid: PRICE, state: SETTLED }])
 })
 
+test('the rest of a deposit is taken back from a seller that is gone, after a reload too', async () => {
+  visit = await shop.visit()
+  const page = await enter()
+  shop.proxy.limit(data.length / 2, 'hang')
+  await page.getByRole('button', { name: 'Buy for 0.003 ETH' }).click()
+  const percent = async (): Promise<number> => Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'))
+  await expect.poll(percent, { timeout: 20_000 }).toBeGreaterThan(40)
+
+  await page.goto(shop.url.replace(/seller=[^&]*/, `seller=${encodeURIComponent('ws://127.0.0.1:9/')}`))
+  await page.getByText('The seller can’t be reached right now.').waitFor()
+  await page.getByRole('button', { name: 'Take the rest back' }).click()
+  await page.getByText(/^This order is over\. 0\.001\d* ETH came back\.$/).waitFor({ timeout: 20_000 })
+  const part = await downloaded(page)
+  expect(Buffer.compare(part, data.subarray(0, part.length))).toBe(0)
+  // The last chunks may be here and not yet paid.
+  const [order] = await orders()
+  expect(order).toMatchObject({ deposit: PRICE, state: SETTLED })
+  expect(order!.paid).toBeGreaterThan((PRICE * 4n) / 10n)
+  expect(order!.paid).toBeLessThanOrEqual((PRICE * BigInt(part.length)) / BigInt(data.length))
+})
+
 test('a purchase that is stopped costs what came, and the rest of the deposit comes back', async () => {
   visit = await shop.visit()
   const page = await enter()

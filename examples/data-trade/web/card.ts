@@ -3,7 +3,7 @@ import { chunkCount, type Item } from 'sluice-sdk/protocol'
 import { count, duration, eth, roughEth, size, speed } from '../../lib/format.ts'
 
 /** Where the purchase on a card is. */
-export type CardState = 'offer' | 'buying' | 'interrupted' | 'done'
+export type CardState = 'offer' | 'buying' | 'interrupted' | 'closing' | 'done'
 
 /** One item of the menu on the page. */
 export interface Card {
@@ -11,6 +11,7 @@ export interface Card {
   state: CardState
   onBuy: () => void
   onStop: () => void
+  onTakeBack: () => void
   sample(text: string): void
   progress(progress: Pick<Progress, 'bytes' | 'total' | 'paid'> & Partial<Progress>): void
   status(text: string): void
@@ -37,6 +38,7 @@ export function createCard(item: Item): Card {
     element,
     onBuy: () => {},
     onStop: () => {},
+    onTakeBack: () => {},
     get state() {
       return element.dataset['state'] as CardState
     },
@@ -72,6 +74,7 @@ export function createCard(item: Item): Card {
   }
   field('buy').onclick = () => card.onBuy()
   field('stop').onclick = () => card.onStop()
+  field('take-back').onclick = () => card.onTakeBack()
   card.state = 'offer'
   return card
 }

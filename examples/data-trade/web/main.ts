@@ -40,7 +40,16 @@ async function open(): Promise<void> {
   const shelf = await openShelf()
   const orders: StoredPurchase[] = []
   for await (const order of buyer.orders()) orders.push(order)
-  const { items } = await buyer.menu(seller)
+  const begun = orders.filter(({ state }) => state === 'open' || state === 'opening').map(({ record }) => record.item)
+  const items = await buyer.menu(seller).then(
+    (menu) => menu.items,
+    (error: unknown) => {
+      // Without its seller an order can still be ended.
+      if (begun.length === 0) throw error
+      say(error)
+      return begun
+    },
+  )
   const cards = items.map((item) => {
     const card = createCard(item)
     const earlier = orders.filter(({ record }) => record.item.root === item.root)
@@ -54,6 +63,11 @@ async function open(): Promise<void> {
   for (const change of ['accountsChanged', 'chainChanged']) wallet.on?.(change, () => location.reload())
 }
 
+function say(problem: unknown): void {
+  element('notice').textContent = plainWords(problem)
+  element('notice').hidden = false
+}
+
 /** Opens the shop, or says why it stays closed. */
 async function tryOpen(): Promise<void> {
   const button = element<HTMLButtonElement>('connect')
@@ -62,8 +76,7 @@ async function tryOpen(): Promise<void> {
   try {
     await open()
   } catch (error) {
-    element('notice').textContent = plainWords(error)
-    element('notice').hidden = false
+    say(error)
   } finally {
     button.disabled = false
   }

@@ -42,6 +42,7 @@ export async function offerItem({ buyer, seller, item, shelf, card, orders }: Of
     card.progress({ bytes, total: order.totalData, paid: payFor(order, bytes) })
     card.status('You began to buy this. What you have is not paid twice.')
     card.onBuy = () => resume(id)
+    card.onTakeBack = () => void takeBack(id)
   } else if (done) {
     await finish(done.record.id, 'You have bought this.')
   } else if (item.sample) {
@@ -52,6 +53,21 @@ export async function offerItem({ buyer, seller, item, shelf, card, orders }: Of
     card.download(await shelf.file(id))
     card.status(status)
     card.state = 'done'
+  }
+
+  /** Ends an order on chain: the way out when the seller does not come back. */
+  async function takeBack(id: Hex): Promise<void> {
+    card.state = 'closing'
+    card.problem()
+    card.status('Confirm in your wallet. Then the seller has a while to show what it is owed; you can close this page and come back.')
+    try {
+      const { refunded } = await buyer.reclaim(id)
+      await finish(id, `This order is over. ${roughEth(refunded)} ETH came back.`)
+    } catch (error) {
+      card.problem(plainWords(error))
+      card.status('')
+      card.state = 'interrupted'
+    }
   }
 
   /** Runs a purchase and shows how it goes. */
@@ -89,6 +105,7 @@ export async function offerItem({ buyer, seller, item, shelf, card, orders }: Of
       card.status('')
       card.state = passing ? 'interrupted' : 'offer'
       card.onBuy = passing ? () => resume(id) : buy
+      if (passing) card.onTakeBack = () => void takeBack(id)
     }
   }
 }

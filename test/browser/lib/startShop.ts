@@ -41,12 +41,15 @@ export interface Visit {
   readonly prompts: readonly string[]
 }
 
+/** Seconds in which a seller can still show a voucher. */
+const GRACE = 2
+
 /** What a person must agree to; everything else is answered by the node. */
 const PROMPTS = ['eth_requestAccounts', 'eth_sendTransaction', 'personal_sign', 'eth_sign', 'eth_signTypedData_v4']
 
 /** Starts a shop that sells one file. */
 export async function startShop(data: Uint8Array, granularity: number): Promise<Shop> {
-  const devnet = await startDevnet()
+  const devnet = await startDevnet({ grace: GRACE })
   const folder = await mkdtemp(join(tmpdir(), 'sluice-shop-'))
   const { dataTrade } = devnet.deployment
   const seller = await createSeller({
