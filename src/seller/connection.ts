@@ -102,6 +102,12 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     )
   }
 
+  /** Ends a stream. An opening that acknowledgements wait for comes to its end first: they are money. */
+  const stopLine = ({ ready, acks, stop }: Line): void => {
+    if (acks.size === 0) stop.abort()
+    else void ready.then(() => stop.abort(), () => {})
+  }
+
   const run = (task: Promise<void>): void => {
     running.add(task)
     void task.catch(() => {}).finally(() => running.delete(task))
@@ -170,7 +176,7 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     const key = assertOurs(message)
     const id = message.payload.order_ID as Hex
     const line = [...lines.values()].find((candidate) => candidate.id === id)
-    line?.stop.abort()
+    if (line) stopLine(line)
     // What was paid before the exit still counts; the answer tells the buyer that it is kept. Both find the sale: `left`
     // lets go of it after its own wait, which began later.
     const paid = Promise.allSettled([...(line?.acks ?? [])])
@@ -243,7 +249,7 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     closed: () => {
       broken = true
       helloTimer.abort()
-      for (const line of lines.values()) line.stop.abort()
+      for (const line of lines.values()) stopLine(line)
       void tail.then(() => Promise.allSettled(running)).then(() => resolveDone())
     },
   })

@@ -271,6 +271,37 @@ describe('restarts', () => {
     expect(await finishedOrder(devnet, id)).toMatchObject({ paid: PRICE })
   })
 
+  test.each(['exit', 'vanish'] as const)('an ACK that comes while the seller looks an order up still counts before %s', async (end) => {
+    const [account, store] = [fresh(), path()]
+    const shop = await shopOf({ store, settleDelay: 60_000 }, account)
+    const port = Number(new URL(shop.url).port)
+    const buyerAccount = fresh()
+    const first = await connectRawBuyer(devnet, buyerAccount, shop.url)
+    const order = await first.create('item')
+    await first.order(order)
+    await first.received(GRAIN)
+    await first.ack(order.id, GRAIN)
+    await first.received(3 * GRAIN) // the ACK has opened the window
+    await first.vanish()
+    await shop.close()
+
+    const { seller } = await shopOf({ store, port }, account)
+    const paid: number[] = []
+    seller.events.on('paid', (event) => paid.push(event.paid))
+    const second = await connectRawBuyer(devnet, buyerAccount, shop.url, { key: first.key })
+    cleanups.push(() => second.socket.terminate())
+    await second.resume(order.id, 3 * GRAIN)
+    await second.ack(order.id, 3 * GRAIN)
+    if (end === 'exit') {
+      await second.exit(order.id)
+      expect(await finishedOrder(devnet, order.id)).toMatchObject({ transferred: 3 * GRAIN })
+    } else {
+      await second.vanish()
+      await until('the payment', () => paid.length > 0)
+    }
+    expect(paid).toEqual([3 * GRAIN])
+  })
+
   test('one store is not for two, on either side', async () => {
     const [store, account] = [path(), fresh()]
     await shopOf({ store }, account)

@@ -440,6 +440,7 @@ describe('what goes wrong once it has left', () => {
 
   it('never offers more than the ceiling, and raises at most maxBumps times', async () => {
     await devnet.setAutomine(false)
+    await pause(300) // ethers remembers the fees of the test before for 250 ms
     const { maxFeePerGas } = await devnet.provider.getFeeData()
     const ceiling = (maxFeePerGas! * 13n) / 10n
     const [capped, bounded] = [
