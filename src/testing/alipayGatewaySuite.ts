@@ -1,7 +1,7 @@
-import { isSluiceError, type ErrorCode } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { AlipayGateway } from '../payments/alipay.ts'
 import { startFakeAlipay, type AlipayFault, type FakeAlipay } from './fakeAlipay.ts'
-import type { TestRunner } from './storeSuite.ts'
+import { codeOf, type TestRunner } from './suite.ts'
 
 /**
  * Tests that a line to Alipay keeps the promises of {@link AlipayGateway}, against a stand-in that signs as Alipay does.
@@ -29,14 +29,6 @@ export function alipayGatewaySuite(
         await alipay.stop()
       }
     })
-  const codeOf = async (run: () => Promise<unknown>): Promise<ErrorCode | 'no SluiceError' | 'no error'> => {
-    try {
-      await run()
-      return 'no error'
-    } catch (error) {
-      return isSluiceError(error) ? error.code : 'no SluiceError'
-    }
-  }
   const { signal } = new AbortController()
   const order = 'f0'.repeat(32)
 

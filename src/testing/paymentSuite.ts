@@ -2,9 +2,8 @@ import { dataTradeDigests, type DataTradeDomain } from '../contracts/typedData.t
 import { concatBytes, fromHex, toHex, type Hex } from '../core/bytes.ts'
 import { generateKey, type Key } from '../core/crypto/key.ts'
 import { personalDigest } from '../core/crypto/signature.ts'
-import { isSluiceError, type ErrorCode } from '../core/errors.ts'
 import type { PayableOrder, PaymentMethod, Till } from '../payments/payment.ts'
-import type { TestRunner } from './storeSuite.ts'
+import { codeOf, type TestRunner } from './suite.ts'
 
 /** An order whose money was put up. */
 export interface PlacedOrder {
@@ -50,14 +49,6 @@ export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>
         await under.close()
       }
     })
-  const codeOf = async (run: () => Promise<unknown>): Promise<ErrorCode | 'no SluiceError' | 'no error'> => {
-    try {
-      await run()
-      return 'no error'
-    } catch (error) {
-      return isSluiceError(error) ? error.code : 'no SluiceError'
-    }
-  }
   /** An acknowledgement by a key, for an order and under a domain. */
   const ack = (by: Key, domain: DataTradeDomain, orderId: Hex, transferred: number) => ({
     transferred,

@@ -1,6 +1,5 @@
-import { isSluiceError, type ErrorCode } from '../core/errors.ts'
 import type { Registry, RegistryEntry } from '../protocol/registry/registry.ts'
-import type { TestRunner } from './storeSuite.ts'
+import { codeOf, type TestRunner } from './suite.ts'
 
 /** A registry, and what it holds. */
 export interface RegistryUnderTest {
@@ -33,15 +32,6 @@ export function registrySuite(name: string, open: () => Promise<RegistryUnderTes
         await close?.()
       }
     })
-
-  const codeOf = async (run: () => Promise<unknown>): Promise<ErrorCode | 'no SluiceError' | 'no error'> => {
-    try {
-      await run()
-      return 'no error'
-    } catch (error) {
-      return isSluiceError(error) ? error.code : 'no SluiceError'
-    }
-  }
   const collect = async (list: AsyncIterable<RegistryEntry>): Promise<RegistryEntry[]> => {
     const out: RegistryEntry[] = []
     for await (const entry of list) out.push(entry)

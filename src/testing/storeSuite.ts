@@ -1,18 +1,5 @@
-import { isSluiceError, type ErrorCode } from '../core/errors.ts'
 import type { Store } from '../core/store/store.ts'
-
-/** The functions of a test runner that a suite needs: vitest's and Jest's fit. */
-export interface TestRunner {
-  /** Groups tests. */
-  describe(name: string, body: () => void): unknown
-  /** Adds a test. */
-  it(name: string, body: () => Promise<void>): unknown
-  /** Holds a value against what it should be. */
-  expect(actual: unknown): {
-    /** Fails unless both are deeply equal. */
-    toEqual(expected: unknown): void
-  }
-}
+import { codeOf, type TestRunner } from './suite.ts'
 
 /** A fresh store, and the way to open it again. */
 export interface StoreUnderTest {
@@ -48,15 +35,6 @@ export function storeSuite(name: string, open: () => Promise<StoreUnderTest>, { 
     const out: [string, number[]][] = []
     for await (const [key, value] of store.list(prefix)) out.push([key, [...value]])
     return out
-  }
-
-  const codeOf = async (run: () => Promise<unknown>): Promise<ErrorCode | 'no SluiceError' | 'no error'> => {
-    try {
-      await run()
-      return 'no error'
-    } catch (error) {
-      return isSluiceError(error) ? error.code : 'no SluiceError'
-    }
   }
 
   /** A test on a fresh store, which is closed whatever comes. */

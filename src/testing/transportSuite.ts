@@ -1,6 +1,6 @@
 import { equalBytes } from '../core/bytes.ts'
 import { HIGH_WATER_MARK, type CloseReason, type Packet, type Receiver, type Transport } from '../protocol/transport.ts'
-import type { TestRunner } from './storeSuite.ts'
+import type { TestRunner } from './suite.ts'
 
 /** Two transports that are joined. */
 export interface TransportsUnderTest {

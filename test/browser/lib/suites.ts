@@ -6,11 +6,11 @@ import { fromHex, toHex } from '../../../src/core/bytes.ts'
 import { browserVault } from '../../../src/core/crypto/browserVault.ts'
 import { engine, type Secp256k1 } from '../../../src/core/crypto/engine.ts'
 import { nobleSecp256k1 } from '../../../src/core/crypto/noble.ts'
-import { isSluiceError } from '../../../src/core/errors.ts'
 import { openIdbStore } from '../../../src/core/store/openIdbStore.ts'
 import type { CloseReason, Packet, Transport } from '../../../src/protocol/transport.ts'
 import { connectWebSocket } from '../../../src/protocol/websocket/browser.ts'
 import { storeSuite } from '../../../src/testing/storeSuite.ts'
+import { codeOf } from '../../../src/testing/suite.ts'
 import vectors from '../../fixtures/crypto/secp256k1.json' with { type: 'json' }
 
 /** How a test went. */
@@ -42,15 +42,6 @@ function expect(actual: unknown): { toEqual(expected: unknown): void } {
 }
 
 const bytes = (hex: string): Uint8Array => fromHex(`0x${hex}`)
-
-async function codeOf(run: () => unknown): Promise<string> {
-  try {
-    await run()
-    return 'no error'
-  } catch (error) {
-    return isSluiceError(error) ? error.code : 'no SluiceError'
-  }
-}
 
 function curveTests(curve: Secp256k1, it: (name: string, body: () => Promise<void>) => void): void {
   for (const { what, digest, signature, publicKey, secretKey } of vectors.valid) {

@@ -1,0 +1,28 @@
+/**
+ * What the suites share.
+ * @module
+ */
+import { isSluiceError, type ErrorCode } from '../core/errors.ts'
+
+/** The functions of a test runner that a suite needs: vitest's and Jest's fit. */
+export interface TestRunner {
+  /** Groups tests. */
+  describe(name: string, body: () => void): unknown
+  /** Adds a test. */
+  it(name: string, body: () => Promise<void>): unknown
+  /** Holds a value against what it should be. */
+  expect(actual: unknown): {
+    /** Fails unless both are deeply equal. */
+    toEqual(expected: unknown): void
+  }
+}
+
+/** How a call ends, as its error's code. */
+export async function codeOf(run: () => unknown): Promise<ErrorCode | 'no SluiceError' | 'no error'> {
+  try {
+    await run()
+    return 'no error'
+  } catch (error) {
+    return isSluiceError(error) ? error.code : 'no SluiceError'
+  }
+}
