@@ -26,6 +26,14 @@ async function enter(): Promise<Page> {
   return page
 }
 
+/** Begins to buy; the link falls silent when half of the data has passed. */
+async function buyHalf(page: Page): Promise<void> {
+  shop.proxy.limit(data.length / 2, 'hang')
+  await page.getByRole('button', { name: 'Buy for 0.003 ETH' }).click()
+  const percent = async (): Promise<number> => Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'))
+  await expect.poll(percent, { timeout: 20_000 }).toBeGreaterThan(40)
+}
+
 async function downloaded(page: Page): Promise<Uint8Array> {
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download' }).click()])
   expect(download.suggestedFilename()).toBe('weather.csv')
@@ -61,10 +69,7 @@ test('a file is bought with one question to the wallet, and every byte is there'
 test('a purchase goes on after a reload, and nothing is paid or fetched twice', async () => {
   visit = await shop.visit()
   const page = await enter()
-  shop.proxy.limit(data.length / 2, 'hang')
-  await page.getByRole('button', { name: 'Buy for 0.003 ETH' }).click()
-  const percent = async (): Promise<number> => Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'))
-  await expect.poll(percent, { timeout: 20_000 }).toBeGreaterThan(40)
+  await buyHalf(page)
 
   let fetched = 0
   shop.proxy.free()
@@ -81,10 +86,7 @@ test('a purchase goes on after a reload, and nothing is paid or fetched twice', 
 test('the rest of a deposit is taken back from a seller that is gone, after a reload too', async () => {
   visit = await shop.visit()
   const page = await enter()
-  shop.proxy.limit(data.length / 2, 'hang')
-  await page.getByRole('button', { name: 'Buy for 0.003 ETH' }).click()
-  const percent = async (): Promise<number> => Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'))
-  await expect.poll(percent, { timeout: 20_000 }).toBeGreaterThan(40)
+  await buyHalf(page)
 
   await page.goto(shop.url.replace(/seller=[^&]*/, `seller=${encodeURIComponent('ws://127.0.0.1:9/')}`))
   await page.getByText('The seller can’t be reached right now.').waitFor()
