@@ -215,6 +215,14 @@ export function createCourse(
     arrived.ring()
   }
 
+  /** The caller has had a chunk: it is to be paid. */
+  const take = (chunk: Chunk): void => {
+    handed = undefined
+    consumed = chunk.end
+    chunks++
+    builder.append(chunk.leaf)
+  }
+
   const attach = (to: Link): void => {
     link = to
     fresh = true
@@ -464,10 +472,7 @@ export function createCourse(
       }
     },
     consumed: (chunk) => {
-      handed = undefined
-      consumed = chunk.end
-      chunks++
-      builder.append(chunk.leaf)
+      take(chunk)
       if (standing && consumed === standing.acked && !equalBytes(builder.state(), standing.frontier)) {
         return failWith(
           new SluiceError('PARTIAL_MISMATCH', `the partial data given is not what order ${id} delivered`, {
@@ -483,11 +488,7 @@ export function createCourse(
       return goodbye()
     },
     leave: async () => {
-      if (handed) {
-        consumed = handed.end
-        builder.append(handed.leaf)
-        chunks++
-      }
+      if (handed) take(handed)
       await settleUp()
       return goodbye()
     },
