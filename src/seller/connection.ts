@@ -5,6 +5,7 @@
 import { fromHex, randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { addressOf } from '../core/crypto/key.ts'
 import { assertSignedBy } from '../core/crypto/signature.ts'
+import { throwIfAborted } from '../core/deadline.ts'
 import { isSluiceError, SluiceError } from '../core/errors.ts'
 import { ZERO32 } from '../protocol/menu.ts'
 import { decodeMessage, encodeMessage, MAX_TEXT_TO_SELLER, messageDigest, signedBytes, type Message, type MessageOf } from '../protocol/message.ts'
@@ -96,16 +97,13 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     lines.set(stream, { id, stop, ready, acks: new Set() })
     run(
       ready
-        .then((sale) => deliver(sale, stream, received, stop))
+        .then((sale) => {
+          throwIfAborted(stop.signal, 'the stream')
+          return deliver(sale, stream, received, stop)
+        })
         .catch((error: unknown) => refuse(id, error))
         .finally(() => lines.delete(stream)),
     )
-  }
-
-  /** Ends a stream. An opening that acknowledgements wait for comes to its end first: they are money. */
-  const stopLine = ({ ready, acks, stop }: Line): void => {
-    if (acks.size === 0) stop.abort()
-    else void ready.then(() => stop.abort(), () => {})
   }
 
   const run = (task: Promise<void>): void => {
@@ -130,7 +128,7 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     const key = assertOurs(message)
     const { stream, received } = message.payload
     const id = message.payload.order_ID as Hex
-    openLine(stream, id, received, (signal) => desk.reopen(id, key, signal))
+    openLine(stream, id, received, () => desk.reopen(id, key))
   }
 
   const deliver = async (sale: Sale, stream: number, received: number, stop: AbortController): Promise<void> => {
@@ -176,7 +174,7 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     const key = assertOurs(message)
     const id = message.payload.order_ID as Hex
     const line = [...lines.values()].find((candidate) => candidate.id === id)
-    if (line) stopLine(line)
+    line?.stop.abort()
     // What was paid before the exit still counts; the answer tells the buyer that it is kept. Both find the sale: `left`
     // lets go of it after its own wait, which began later.
     const paid = Promise.allSettled([...(line?.acks ?? [])])
@@ -249,7 +247,7 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     closed: () => {
       broken = true
       helloTimer.abort()
-      for (const line of lines.values()) stopLine(line)
+      for (const line of lines.values()) line.stop.abort()
       void tail.then(() => Promise.allSettled(running)).then(() => resolveDone())
     },
   })

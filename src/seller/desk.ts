@@ -18,8 +18,8 @@ import { chunkCount, priceOf, rangeOf, type Item, type Range } from '../protocol
 import type { MessageOf } from '../protocol/message.ts'
 import { orderFromWire } from '../protocol/order.ts'
 import type { Payload, PaymentMode } from '../protocol/wire.ts'
-import { isStored, type Offered } from './item.ts'
 import { createFramePool } from './framePool.ts'
+import { isStored, type Offered } from './item.ts'
 import { createSale, type Sale } from './sale.ts'
 
 /** What a seller thinks of a buyer. */
@@ -79,8 +79,11 @@ export interface DeskOptions {
 export interface Desk extends Pick<DeskOptions, 'identity' | 'domain' | 'clock' | 'log' | 'limits' | 'menuText'> {
   /** Checks a new order, and that its money is there. An order it knows is opened again. */
   open(message: MessageOf<'order'>, key: string, signal: AbortSignal): Promise<Sale>
-  /** Finds an order that was opened before, by this process or an earlier one. */
-  reopen(id: Hex, key: string, signal: AbortSignal): Promise<Sale>
+  /**
+   * Finds an order that was opened before, by this process or an earlier one. Whoever asked may be gone by then: what it
+   * paid meanwhile still counts, so nothing calls this off.
+   */
+  reopen(id: Hex, key: string): Promise<Sale>
   /** Deletes what is kept of orders whose buyers never came back: no stream begins after the deadline. */
   tidy(): Promise<void>
   /** A sale in memory. @throws `BAD_SIGNATURE` when another key opened it. */
@@ -107,6 +110,7 @@ export function createDesk(options: DeskOptions): Desk {
   /** Who opened an order, kept past its end: the buyer's rating comes after the last byte. */
   const openers = new Map<Hex, string>()
   const dropped = new WeakSet<Sale>()
+  const frames = createFramePool()
 
   const recordKey = (id: Hex): string => `sale/${id}`
 
@@ -138,8 +142,6 @@ export function createDesk(options: DeskOptions): Desk {
     assertPrice(payload, order, item, range)
     return { offered, range }
   }
-
-  const frames = createFramePool()
 
   const open = async (payload: Payload<'order'>, verification: string, key: string, signal: AbortSignal, again: boolean): Promise<Sale> => {
     const order = orderFromWire(payload.terms)
@@ -226,13 +228,14 @@ export function createDesk(options: DeskOptions): Desk {
     return undefined
   }
 
-  const reopen = async (id: Hex, key: string, signal: AbortSignal): Promise<Sale> => {
+  const reopen = async (id: Hex, key: string): Promise<Sale> => {
     const sale = known(id, key)
     if (sale) return sale
     const bytes = await store.get(recordKey(id))
     if (!bytes) throw new SluiceError('NO_SUCH_ORDER', `order ${id} is not open here`, { details: { order: id } })
     const record = JSON.parse(new TextDecoder().decode(bytes)) as { payload: Payload<'order'>; key: string }
     assertOpener(id, record.key, key)
+    const { signal } = new AbortController()
     try {
       return await once(id, key, signal, () => open(record.payload, '', key, signal, true))
     } catch (error) {
@@ -295,7 +298,7 @@ export function createDesk(options: DeskOptions): Desk {
       await drop(sale, isSluiceError(error) ? error.code : 'PEER_REFUSED')
     },
     left: async (id, key, exit, paid) => {
-      const sale = inMemory(id, key) ?? (await reopen(id, key, new AbortController().signal).catch(() => undefined))
+      const sale = inMemory(id, key) ?? (await reopen(id, key).catch(() => undefined))
       if (exit.rating && openers.get(id) === key) {
         const { score, comment, signature } = exit.rating
         const rating = { orderId: id, score, commentHash: toHex(engine().keccak256(utf8(comment))) }

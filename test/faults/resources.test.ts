@@ -196,6 +196,23 @@ test('a live source is asked for no more than the window, and told when its buye
   expect(closed).toBe(1)
 })
 
+test('a buyer that is gone holds no place, though its deposit is still being looked for and its ACK waits', async () => {
+  const shop = await openShop(devnet, fresh(), [{ id: 'item', data, price: PRICE }], {
+    granularity: GRAIN,
+    limits: { connections: 1 },
+    confirmTimeout: 60_000,
+  })
+  cleanups.push(shop.close)
+  const raw = await connectRawBuyer(devnet, fresh(), shop.url)
+  const order = await raw.create('item', { onChain: false })
+  await raw.order(order)
+  await raw.ack(order.id, GRAIN)
+  await pause(200)
+  await expect(connectRawBuyer(devnet, fresh(), shop.url)).rejects.toThrow('OVERLOADED')
+  await raw.vanish()
+  await until('the place to be free', () => connectRawBuyer(devnet, fresh(), shop.url).then((next) => next.vanish().then(() => true), () => false))
+})
+
 test('no key, no session key and no voucher is in a log, an event, an error, or a public object', async () => {
   const lines: unknown[] = []
   const note = (message: string, details?: unknown): void => void lines.push([message, details])
