@@ -25,6 +25,7 @@ export const entries = {
   './protocol': { source: 'src/protocol/index.ts', runs: 'any', kilobytes: 11 },
   './payments': { source: 'src/payments/index.ts', runs: 'any', kilobytes: 23 },
   './registry': { source: 'src/protocol/registry/index.ts', runs: 'any', kilobytes: 38 },
+  './channel/kademlia': { source: 'src/channel/discovery/kademlia/index.ts', runs: 'node' },
   './store': { source: 'src/core/store/index.ts', runs: 'any', kilobytes: 5 },
   './engines/noble': { source: 'src/core/crypto/noble.ts', runs: 'any', kilobytes: 18 },
   // Browsers can run it only through a bundler that loads WebAssembly as a module.

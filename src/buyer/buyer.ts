@@ -173,7 +173,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const store = typeof options.store === 'string' ? await openStore(options.store) : options.store ?? memoryStore()
   const book = purchaseBook(store)
   const key = keyFromSecret(
-    options.store === undefined ? randomBytes(32) : await (await import('./sessionKey.ts')).storedSecret(store, signer, address),
+    options.store === undefined ? randomBytes(32) : await (await import('../core/crypto/sessionSecret.ts')).storedSecret(store, signer, address),
   )
   const identity = keyIdentity(key, domain)
   const token = await createTokenPayer({ signer, domain, store, confirmations: options.confirmations, clock, log })

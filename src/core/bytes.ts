@@ -7,12 +7,12 @@ import { SluiceError } from './errors.ts'
 /** `0x`-prefixed lower-case hex. */
 export type Hex = `0x${string}`
 
-const HEX = '0123456789abcdef'
+const HEX = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /** Writes bytes as `0x` hex. */
 export function toHex(bytes: Uint8Array): Hex {
   let out = ''
-  for (const byte of bytes) out += HEX[byte >> 4]! + HEX[byte & 15]!
+  for (let i = 0; i < bytes.length; i++) out += HEX[bytes[i]!]!
   return `0x${out}`
 }
 
@@ -21,15 +21,26 @@ export function toHex(bytes: Uint8Array): Hex {
  * @throws `BAD_ARGUMENT` unless `hex` is `0x` and pairs of digits, `size` bytes of them if given.
  */
 export function fromHex(hex: string, size?: number, name = 'hex'): Uint8Array {
-  if (!/^0x([0-9a-fA-F]{2})*$/.test(hex) || (size !== undefined && hex.length !== 2 + 2 * size)) {
-    throw new SluiceError('BAD_ARGUMENT', `${name} must be 0x and ${size === undefined ? 'pairs of' : String(2 * size)} hex digits`, {
-      details: { name, length: hex.length },
-    })
+  const fit = hex.startsWith('0x') && hex.length % 2 === 0 && (size === undefined || hex.length === 2 + 2 * size)
+  const out = new Uint8Array(fit ? (hex.length - 2) / 2 : 0)
+  let wrong = fit ? 0 : 1
+  for (let i = 0, at = 2; i < out.length; i++, at += 2) {
+    const high = DIGITS[hex.charCodeAt(at)] ?? 16
+    const low = DIGITS[hex.charCodeAt(at + 1)] ?? 16
+    wrong |= (high | low) & 16
+    out[i] = (high << 4) | low
   }
-  const out = new Uint8Array((hex.length - 2) / 2)
-  for (let i = 0; i < out.length; i++) out[i] = parseInt(hex.slice(2 + 2 * i, 4 + 2 * i), 16)
-  return out
+  if (wrong === 0) return out
+  throw new SluiceError('BAD_ARGUMENT', `${name} must be 0x and ${size === undefined ? 'pairs of' : String(2 * size)} hex digits`, {
+    details: { name, length: hex.length },
+  })
 }
+
+/** The value of a hex digit by its code, 16 for what is none. */
+const DIGITS = /* @__PURE__ */ Uint8Array.from({ length: 128 }, (_, code) => {
+  const value = parseInt(String.fromCharCode(code), 16)
+  return Number.isNaN(value) ? 16 : value
+})
 
 /** Whether two byte strings are equal. Not constant-time: use it on public data only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -60,6 +60,25 @@ export type ErrorCode =
   | 'PARTIAL_MISMATCH'
   | 'SOURCE_FAILED'
   | 'PEER_REFUSED'
+  // payment channels
+  | 'CAPACITY_SHORT'
+  | 'CHAIN_STALLED'
+  | 'CHANNEL_BUSY'
+  | 'CHANNEL_EXISTS'
+  | 'CHANNEL_NOT_FOUND'
+  | 'CHANNEL_NOT_OPEN'
+  | 'EXPIRY_OUT_OF_RANGE'
+  | 'FEE_TOO_LOW'
+  | 'FEE_TOO_HIGH'
+  | 'NO_ROUTE'
+  | 'PARTNER_OFFLINE'
+  | 'PAYMENT_EXPIRED'
+  | 'PAYMENT_FAILED'
+  | 'PAYMENT_ID_TAKEN'
+  | 'PAYMENT_REFUSED'
+  | 'PROOF_INVALID'
+  | 'STATE_STALE'
+  | 'TOO_MANY_LOCKS'
   | ContractErrorCode
 
 /**
@@ -68,6 +87,15 @@ export type ErrorCode =
  * The details hold the error's arguments.
  */
 export type ContractErrorCode =
+  // several of them
+  | 'NOTHING_TO_WITHDRAW'
+  | 'NOT_SIGNED_BY'
+  | 'REENTERED'
+  | 'SETTLE_TOO_EARLY'
+  | 'TOKEN_TOOK_FEE'
+  | 'TOKEN_TRANSFER_FAILED'
+  | 'WITHDRAW_FAILED'
+  | 'WRONG_VALUE'
   // DataTrade.sol
   | 'ACK_NOT_SIGNED_BY_BUYER'
   | 'ALREADY_RATED'
@@ -78,7 +106,6 @@ export type ContractErrorCode =
   | 'DEADLINE_OUT_OF_RANGE'
   | 'DEPOSIT_OUT_OF_RANGE'
   | 'NOTHING_TO_REDEEM'
-  | 'NOTHING_TO_WITHDRAW'
   | 'NOT_THE_BUYER'
   | 'ORDER_ALREADY_FINISHED'
   | 'ORDER_ID_TAKEN'
@@ -88,22 +115,52 @@ export type ContractErrorCode =
   | 'PRICE_TOO_LARGE'
   | 'PROOF_TOO_LONG'
   | 'RATER_NOT_INVOLVED'
-  | 'REENTERED'
   | 'SCORE_OUT_OF_RANGE'
   | 'SELLER_UNUSABLE'
-  | 'SETTLE_TOO_EARLY'
-  | 'TOKEN_TOOK_FEE'
-  | 'TOKEN_TRANSFER_FAILED'
   | 'TOTAL_DATA_OUT_OF_RANGE'
   | 'TRANSFERRED_BEYOND_TOTAL'
   | 'TRANSFERRED_NOT_INCREASED'
-  | 'WITHDRAW_FAILED'
-  | 'WRONG_VALUE'
   // Registry.sol
   | 'ALREADY_REGISTERED'
   | 'ENDPOINT_OUT_OF_RANGE'
   | 'NOT_REGISTERED'
   | 'PUBLIC_KEY_NOT_CALLERS'
+  // SecretRegistry.sol
+  | 'NO_SECRETS'
+  | 'ZERO_SECRET'
+  // TokenNetwork.sol
+  | 'BALANCES_NOT_TOTAL'
+  | 'LOCKS_MALFORMED'
+  | 'LOCK_PENDING'
+  | 'NONCE_NOT_INCREASED'
+  | 'NOTHING_TO_UNLOCK'
+  | 'NOT_FOR_ETH'
+  | 'NO_CLOSED_CHANNEL'
+  | 'NO_OPEN_CHANNEL'
+  | 'PAIR_HAS_CHANNEL'
+  | 'PARTNER_UNUSABLE'
+  | 'PROOF_MISSING'
+  | 'SECRET_LISTS_MALFORMED'
+  | 'SIGNATURE_EXPIRED'
+  | 'STEPS_INVALID'
+  | 'TOTAL_DEPOSIT_OUT_OF_RANGE'
+  | 'TOTAL_WITHDRAW_OUT_OF_RANGE'
+  | 'TRANSFERRED_TOO_LARGE'
+  | 'UPDATE_TOO_LATE'
+  | 'WRONG_BALANCES'
+  | 'WRONG_LOCKS'
+  // TokenNetworkRegistry.sol
+  | 'CHALLENGE_PERIOD_ZERO'
+  | 'TOKEN_NETWORK_EXISTS'
+  | 'TOKEN_UNUSABLE'
+  // TowerDeposit.sol
+  | 'CLAIM_TOO_EARLY'
+  | 'NO_REWARD'
+  | 'REWARD_OUTDATED'
+  | 'REWARD_UNCOVERED'
+  | 'TOWER_DEPOSIT_OUT_OF_RANGE'
+  | 'WITHDRAW_NOT_PLANNED'
+  | 'WITHDRAW_TOO_EARLY'
 
 /** What an error may carry beside its sentence: plain values that are safe to log. */
 export type ErrorDetails = Readonly<Record<string, string | number | bigint | boolean | null | undefined>>

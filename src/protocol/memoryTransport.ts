@@ -1,9 +1,19 @@
+import { utf8 } from '../core/bytes.ts'
 import type { CloseReason, Packet, Receiver, Transport } from './transport.ts'
 
+/** Options of {@link memoryTransportPair}. */
+export interface MemoryTransportOptions {
+  /** What the ends call one another: first what the second calls the first. @default memory:a, memory:b */
+  readonly names?: readonly [string, string] | undefined
+  /** The largest packet, in bytes; a larger one ends the link with 1009. @default any */
+  readonly maxPacket?: number | undefined
+}
+
 /** Two transports joined back to back in one process, for tests and for a buyer and seller that live together. */
-export function memoryTransportPair(): readonly [Transport, Transport] {
-  const a = createEnd('memory:b')
-  const b = createEnd('memory:a')
+export function memoryTransportPair(options: MemoryTransportOptions = {}): readonly [Transport, Transport] {
+  const { names = ['memory:a', 'memory:b'], maxPacket = Infinity } = options
+  const a = createEnd(names[1], maxPacket)
+  const b = createEnd(names[0], maxPacket)
   a.join(b)
   b.join(a)
   return [a.transport, b.transport]
@@ -16,7 +26,7 @@ interface End {
   end(reason: CloseReason): void
 }
 
-function createEnd(peer: string): End {
+function createEnd(peer: string, maxPacket: number): End {
   let receiver: Receiver | undefined
   let other: End
   let open = true
@@ -33,6 +43,7 @@ function createEnd(peer: string): End {
       return
     }
     if (!open) return
+    if (maxPacket !== Infinity && sizeOf(x) > maxPacket) return close(1009, `a packet is larger than ${maxPacket} bytes`)
     try {
       receiver.packet(x)
     } catch (error) {
@@ -72,4 +83,9 @@ function createEnd(peer: string): End {
     },
   }
   return end
+}
+
+/** Bytes that a packet would have on a wire. */
+function sizeOf(packet: Packet): number {
+  return typeof packet === 'string' ? utf8(packet).length : packet.length
 }

@@ -131,6 +131,18 @@ describe('a WebSocket of Node', () => {
   })
 })
 
+describe('a WebSocket of browsers', () => {
+  it('holds so much before anyone receives, and then ends with 1008', async () => {
+    const { a, b, close } = await joined(asBrowser)
+    const ended = endOf(a)
+    const packet = new Uint8Array(1024 * 1024)
+    for (let i = 0; i < 16; i++) a.send(packet)
+    expect(await ended).toEqual({ code: 1008, reason: 'too much was sent before anybody received' })
+    b.close()
+    await close?.()
+  })
+})
+
 describe('close reasons', () => {
   it('fit a close frame', () => {
     expect(closeReasonText('short')).toBe('short')

@@ -17,15 +17,15 @@ import { tokenPayments } from '../payments/token/seller.ts'
 import { MAX_GRANULARITY } from '../protocol/frame.ts'
 import { signerIdentity } from '../protocol/identity.ts'
 import { menuHash, menuToWire, type Menu } from '../protocol/menu.ts'
-import { encodeMessage, signedBytes } from '../protocol/message.ts'
+import { encodeMessage, MAX_TEXT_TO_SELLER, signedBytes } from '../protocol/message.ts'
 import type { PublishingRegistry } from '../protocol/registry/registry.ts'
 import type { Transport } from '../protocol/transport.ts'
+import { listenWebSocket, type Listener, type ListenOptions } from '../protocol/websocket/listen.ts'
 import type { PaymentMode } from '../protocol/wire.ts'
 import { openStore } from '#platform'
 import { serveConnection, type Connection } from './connection.ts'
 import { createDesk, type Opinion, type SellerEvents, type SellerLimits } from './desk.ts'
 import { offersById, prepareItem, type ItemSpec } from './item.ts'
-import { listenWebSocket, type Listener, type ListenOptions } from './listen.ts'
 import type { Sale } from './sale.ts'
 
 /** Options of {@link createSeller}. */
@@ -214,7 +214,7 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     events,
     serve,
     listen: async (listenOptions = {}) => {
-      const listener = await listenWebSocket(serve, log, listenOptions)
+      const listener = await listenWebSocket({ serve, log, maxPacket: MAX_TEXT_TO_SELLER, farewell: 'the seller is closing' }, listenOptions)
       listeners.add(listener)
       return listener
     },

@@ -19,7 +19,7 @@ test('an account that is a contract buys as any other: the session key signs for
 
   await expect(openBuyer(devnet, wallet)).rejects.toMatchObject({
     code: 'BAD_KEY',
-    message: expect.stringContaining(`account ${address} signs no message to seal its session key with: buy without a store`) as string,
+    message: expect.stringContaining(`account ${address} signs no message to seal its session key with: go without a store`) as string,
   })
   const buyer = await openBuyer(devnet, wallet, { store: undefined })
   try {

@@ -140,9 +140,14 @@ export function rpcError(error: unknown, what: string, now = Date.now()): Sluice
   })
 }
 
+/** Whether a chain is one that developers run for themselves. */
+export function isDevelopmentChain(chainId: bigint): boolean {
+  return chainId === 31337n || chainId === 1337n
+}
+
 /** Milliseconds between two looks at a chain: short where blocks come at once, else the shortest block time in use. */
 export function pollIntervalOf(chainId: bigint): number {
-  return chainId === 31337n || chainId === 1337n ? 200 : 2000
+  return isDevelopmentChain(chainId) ? 200 : 2000
 }
 
 function hasSend(

@@ -15,6 +15,8 @@ export interface Key {
   readonly publicKey: Uint8Array
   /** Signs a 32-byte digest: 65 bytes r, s, v with v 27 or 28. */
   sign(digest: Uint8Array): Uint8Array
+  /** The Diffie-Hellman point with another public key, compressed: 33 bytes. Hash it before use. @throws `BAD_KEY` */
+  agree(publicKey: Uint8Array): Uint8Array
   /** `[Key 0x…]`. */
   toString(): string
 }
@@ -25,7 +27,12 @@ export function keyFromSecret(secret: Uint8Array): Key {
   const publicKey = engine().secp256k1.publicKey(own)
   const address = addressOf(publicKey)
   const text = (): string => `[Key ${address}]`
-  const key: Key = { address, publicKey, sign: (digest) => engine().secp256k1.sign(digest, own) }
+  const key: Key = {
+    address,
+    publicKey,
+    sign: (digest) => engine().secp256k1.sign(digest, own),
+    agree: (other) => engine().secp256k1.sharedPoint(own, other),
+  }
   const hidden = { value: text, enumerable: false }
   return Object.freeze(
     Object.defineProperties(key, { toString: hidden, toJSON: hidden, [Symbol.for('nodejs.util.inspect.custom')]: hidden }),

@@ -55,8 +55,7 @@ export function typedDataHasher(
   primaryType: string,
   fields: readonly TypedDataField[],
 ): (values: Readonly<Record<string, TypedDataValue>>) => Uint8Array {
-  const domainFields = DOMAIN_FIELDS.filter(({ name }) => domain[name as keyof TypedDataDomain] !== undefined)
-  const separator = structHasher('EIP712Domain', domainFields)(domain as Record<string, TypedDataValue>)
+  const separator = domainSeparator(domain)
   const hashStruct = structHasher(primaryType, fields)
   return (values) => {
     const message = new Uint8Array(66)
@@ -66,6 +65,12 @@ export function typedDataHasher(
     message.set(hashStruct(values), 34)
     return engine().keccak256(message)
   }
+}
+
+/** The hash of a domain. Source: EIP-712, `domainSeparator`. */
+export function domainSeparator(domain: TypedDataDomain): Uint8Array {
+  const fields = DOMAIN_FIELDS.filter(({ name }) => domain[name as keyof TypedDataDomain] !== undefined)
+  return structHasher('EIP712Domain', fields)(domain as Record<string, TypedDataValue>)
 }
 
 function structHasher(

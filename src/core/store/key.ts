@@ -12,10 +12,15 @@ const decoder = new TextDecoder()
  * @throws `BAD_ARGUMENT` if it is empty or has half of a surrogate pair, which UTF-8 can't hold.
  */
 export function encodeKey(key: string): Uint8Array<ArrayBuffer> {
+  assertKey(key)
+  return encoder.encode(key)
+}
+
+/** Asserts that a text can be a key. @throws `BAD_ARGUMENT` */
+export function assertKey(key: string): void {
   if (key === '' || /\p{Surrogate}/u.test(key)) {
     throw new SluiceError('BAD_ARGUMENT', 'a store key must be a non-empty, well-formed text', { details: { key } })
   }
-  return encoder.encode(key)
 }
 
 /** Decodes a key. */

@@ -1,5 +1,5 @@
 import { SluiceError } from '../errors.ts'
-import { encodeKey } from './key.ts'
+import { assertKey } from './key.ts'
 import type { Store } from './store.ts'
 
 /** The maps that an open store owns. */
@@ -21,20 +21,20 @@ export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store
   return {
     async get(key) {
       assertOpen()
-      encodeKey(key)
+      assertKey(key)
       return entries.get(key)?.slice()
     },
     async write(changes) {
       assertOpen()
-      for (const { key } of changes) encodeKey(key)
+      for (const { key } of changes) assertKey(key)
       for (const { key, value } of changes) {
-        if (value) entries.set(key, Uint8Array.from(value))
+        if (value) entries.set(key, value.slice())
         else entries.delete(key)
       }
     },
     async *list(prefix) {
       assertOpen()
-      if (prefix !== '') encodeKey(prefix)
+      if (prefix !== '') assertKey(prefix)
       for (const key of [...entries.keys()].filter((key) => key.startsWith(prefix)).sort(byCodePoint)) {
         assertOpen()
         const value = entries.get(key)

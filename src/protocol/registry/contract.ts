@@ -10,7 +10,16 @@ import { createSender } from '../../core/chain/sender.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import { revertData, revertError } from '../../core/chain/revert.ts'
-import { assertEntry, isAccount, noSuchSeller, tryEntry, type PublishingRegistry, type Registry, type RegistryEntry } from './registry.ts'
+import {
+  assertEntry,
+  isAccount,
+  noSuchSeller,
+  tryEntry,
+  type EndpointRule,
+  type PublishingRegistry,
+  type Registry,
+  type RegistryEntry,
+} from './registry.ts'
 
 /** Options of {@link contractRegistry}. */
 export interface ContractRegistryOptions {
@@ -18,13 +27,16 @@ export interface ContractRegistryOptions {
   readonly address: string
   /** Which list to read: 32 bytes as hex. @default sellers of data */
   readonly service?: string | undefined
+  /** What its endpoints look like; other entries are passed over. @default URLs of WebSockets */
+  readonly endpoints?: EndpointRule | undefined
 }
 
 /** Entries that one call reads. */
 const PAGE = 100
 
 /** Reads the registry contract. */
-export function contractRegistry(provider: Provider, { address, service = DATA_SERVICE }: ContractRegistryOptions): Registry {
+export function contractRegistry(provider: Provider, options: ContractRegistryOptions): Registry {
+  const { address, service = DATA_SERVICE, endpoints } = options
   const contract = registryContract(address, provider)
   const rpc = createRpc({ provider })
   return {
@@ -32,7 +44,8 @@ export function contractRegistry(provider: Provider, { address, service = DATA_S
       throwIfAborted(signal, 'looking for a seller')
       if (!isAccount(account)) throw noSuchSeller(account)
       try {
-        return assertEntry(entryOf(await rpc.ask('registry entry', () => contract.get(service, account).catch(asRevert), { attempts: 3, signal })))
+        const raw = await rpc.ask('registry entry', () => contract.get(service, account).catch(asRevert), { attempts: 3, signal })
+        return assertEntry(entryOf(raw), endpoints)
       } catch (error) {
         if (isSluiceError(error, 'NOT_REGISTERED')) throw noSuchSeller(account)
         throw error
@@ -44,7 +57,7 @@ export function contractRegistry(provider: Provider, { address, service = DATA_S
       for (let from = 0; ; from += PAGE) {
         const page = await rpc.ask('registry entries', () => contract.list(service, from, PAGE, { blockTag }), { attempts: 3, signal })
         for (const raw of page) {
-          const entry = tryEntry(entryOf(raw))
+          const entry = tryEntry(entryOf(raw), endpoints)
           if (entry && filter(entry)) yield entry
         }
         if (page.length < PAGE) return
@@ -55,7 +68,7 @@ export function contractRegistry(provider: Provider, { address, service = DATA_S
 
 /** The registry contract for an account that enters itself. @throws `RPC_FAILED`. */
 export async function publishingRegistry(signer: Signer, options: ContractRegistryOptions): Promise<PublishingRegistry> {
-  const { address, service = DATA_SERVICE } = options
+  const { address, service = DATA_SERVICE, endpoints } = options
   const provider = signer.provider
   if (!provider) throw new SluiceError('BAD_ARGUMENT', 'signer must be connected to a provider', { details: { name: 'signer' } })
   const account = await signer.getAddress()
@@ -71,7 +84,7 @@ export async function publishingRegistry(signer: Signer, options: ContractRegist
   return {
     ...registry,
     publish: async (entry, { signal } = {}) => {
-      const { endpoint, publicKey, menuHash } = assertEntry({ ...entry, account })
+      const { endpoint, publicKey, menuHash } = assertEntry({ ...entry, account }, endpoints)
       const known = await registry.find(account, { signal }).catch((error: unknown) => {
         if (isSluiceError(error, 'NO_SUCH_SELLER')) return undefined
         throw error

@@ -4,5 +4,5 @@
  */
 export { contractRegistry, publishingRegistry, type ContractRegistryOptions } from './contract.ts'
 export { httpRegistry, registryHandler, type HttpRegistryOptions } from './http.ts'
-export { assertEntry, type ListOptions, type PublishingRegistry, type Registry, type RegistryEntry } from './registry.ts'
+export { assertEntry, webSocketEndpoint, type EndpointRule, type ListOptions, type PublishingRegistry, type Registry, type RegistryEntry } from './registry.ts'
 export { staticRegistry } from './static.ts'

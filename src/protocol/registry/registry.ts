@@ -10,12 +10,32 @@ import { SluiceError } from '../../core/errors.ts'
 export interface RegistryEntry {
   /** The account that speaks there, and is paid. */
   readonly account: string
-  /** `ws://` or `wss://` URL. */
+  /** `ws://` or `wss://` URL, unless the service has an {@link EndpointRule} of its own. */
   readonly endpoint: string
   /** The account's public key, 65 bytes uncompressed. */
   readonly publicKey: Hex
   /** keccak-256 of the menu's RFC 8785 text; 32 zero bytes for none. */
   readonly menuHash: Hex
+}
+
+/** What endpoints of a service look like. */
+export interface EndpointRule {
+  /** What an endpoint must be, for people: `a ws:// or wss:// URL`. */
+  readonly expected: string
+  /** Whether a text is one. */
+  accepts(endpoint: string): boolean
+}
+
+/** Endpoints that are URLs of WebSockets. */
+export const webSocketEndpoint: EndpointRule = {
+  expected: 'a ws:// or wss:// URL',
+  accepts: (endpoint) => {
+    try {
+      return /^wss?:$/.test(new URL(endpoint).protocol)
+    } catch {
+      return false
+    }
+  },
 }
 
 /** Options of {@link Registry.list}. */
@@ -42,28 +62,22 @@ export interface PublishingRegistry extends Registry {
 }
 
 /**
- * Checks an entry: a WebSocket URL, and a key that belongs to the account.
+ * Checks an entry: an endpoint by the rule (a WebSocket URL, if none is given), and a key that belongs to the account.
  * @throws `BAD_ARGUMENT` naming the field.
  */
-export function assertEntry(entry: RegistryEntry): RegistryEntry {
+export function assertEntry(entry: RegistryEntry, rule: EndpointRule = webSocketEndpoint): RegistryEntry {
   const fail = (field: string, expected: string): SluiceError =>
     new SluiceError('BAD_ARGUMENT', `registry entry of ${entry.account}: ${field} must be ${expected}`, { details: { field } })
-  let url: URL | undefined
-  try {
-    url = new URL(entry.endpoint)
-  } catch {
-    url = undefined
-  }
-  if (!url || (url.protocol !== 'ws:' && url.protocol !== 'wss:')) throw fail('endpoint', 'a ws:// or wss:// URL')
+  if (!rule.accepts(entry.endpoint)) throw fail('endpoint', rule.expected)
   if (addressOf(fromHex(entry.publicKey, 65)).toLowerCase() !== entry.account.toLowerCase()) throw fail('publicKey', "the account's")
   fromHex(entry.menuHash, 32)
   return entry
 }
 
 /** The entry if it is good. In a list, a bad one is nobody's to meet: whoever made it must not stop the others. */
-export function tryEntry(entry: RegistryEntry): RegistryEntry | undefined {
+export function tryEntry(entry: RegistryEntry, rule?: EndpointRule): RegistryEntry | undefined {
   try {
-    return assertEntry(entry)
+    return assertEntry(entry, rule)
   } catch {
     return undefined
   }

@@ -14,36 +14,40 @@ const CLOSE_TIMEOUT = 3000
 /** What both sides give `ws`; its types don't know `closeTimeout` yet. */
 export const socketOptions: object = { closeTimeout: CLOSE_TIMEOUT }
 
-/** Connects to a seller. Compression is off: it costs more than it saves on data, and it leaks lengths. */
-export const connectWebSocket: Connect = (url, { signal }) =>
-  new Promise((resolve, reject) => {
-    if (signal?.aborted) throw abortedConnecting(url, signal)
-    let socket: WebSocket
-    try {
-      socket = new WebSocket(url, {
-        perMessageDeflate: false,
-        maxPayload: Math.max(MAX_FRAME, MAX_TEXT_TO_BUYER),
-        skipUTF8Validation: false,
-        ...socketOptions,
+/**
+ * Opens links that end with 1009 on a packet of more than `maxPacket` bytes, which is not read. Compression is off: it
+ * costs more than it saves on data, and it leaks lengths.
+ */
+export function webSocketConnect(maxPacket: number): Connect {
+  return (url, { signal }) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) throw abortedConnecting(url, signal)
+      let socket: WebSocket
+      try {
+        const limits = { perMessageDeflate: false, maxPayload: maxPacket, skipUTF8Validation: false }
+        socket = new WebSocket(url, { ...limits, ...socketOptions })
+      } catch (cause) {
+        throw new SluiceError('CONNECTION_FAILED', `${url} is not the URL of a WebSocket`, { details: { url }, cause })
+      }
+      const abort = (): void => {
+        reject(abortedConnecting(url, signal))
+        socket.terminate()
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+      socket.once('open', () => {
+        signal?.removeEventListener('abort', abort)
+        resolve(webSocketTransport(socket, url))
       })
-    } catch (cause) {
-      throw new SluiceError('CONNECTION_FAILED', `${url} is not the URL of a WebSocket`, { details: { url }, cause })
-    }
-    const abort = (): void => {
-      reject(abortedConnecting(url, signal))
-      socket.terminate()
-    }
-    signal?.addEventListener('abort', abort, { once: true })
-    socket.once('open', () => {
-      signal?.removeEventListener('abort', abort)
-      resolve(webSocketTransport(socket, url))
+      // Terminating a socket that is not open yet is an error to it, too.
+      socket.on('error', (cause) => {
+        signal?.removeEventListener('abort', abort)
+        reject(new SluiceError('CONNECTION_FAILED', `could not connect to ${url}: ${cause.message}`, { details: { url }, cause }))
+      })
     })
-    // Terminating a socket that is not open yet is an error to it, too.
-    socket.on('error', (cause) => {
-      signal?.removeEventListener('abort', abort)
-      reject(new SluiceError('CONNECTION_FAILED', `could not connect to ${url}: ${cause.message}`, { details: { url }, cause }))
-    })
-  })
+}
+
+/** Connects to a seller. */
+export const connectWebSocket: Connect = webSocketConnect(Math.max(MAX_FRAME, MAX_TEXT_TO_BUYER))
 
 /** Wraps a socket of `ws` that is open, on either side. */
 export function webSocketTransport(socket: WebSocket, peer: string): Transport {

@@ -1,18 +1,18 @@
 import type { Signer } from 'ethers'
-import { randomBytes, utf8 } from '../core/bytes.ts'
-import { engine } from '../core/crypto/engine.ts'
-import { SluiceError } from '../core/errors.ts'
-import type { Store } from '../core/store/store.ts'
+import { randomBytes, utf8 } from '../bytes.ts'
+import { engine } from './engine.ts'
+import { SluiceError } from '../errors.ts'
+import type { Store } from '../store/store.ts'
 import { openVault } from '#platform'
 
 /**
- * The secret session key of a store: made once, kept sealed, so that a restarted buyer can go on with its orders.
+ * The secret session key of a store: made once, kept sealed, so that a restarted node can go on where it was.
  * @throws `BAD_KEY` when the store was sealed by another account, or for another browser, and when the account signs
  * no messages, as that of a contract does not.
  */
 export async function storedSecret(store: Store, signer: Signer, address: string): Promise<Uint8Array> {
   const cannotSign = (cause: unknown): never => {
-    throw new SluiceError('BAD_KEY', `account ${address} signs no message to seal its session key with: buy without a store`, {
+    throw new SluiceError('BAD_KEY', `account ${address} signs no message to seal its session key with: go without a store`, {
       cause,
     })
   }

@@ -1,16 +1,15 @@
 /**
- * Listens for buyers on a WebSocket in Node.
+ * Listens for WebSockets in Node.
  * @module
  */
 import { createServer, type Server } from 'node:http'
 import { WebSocketServer } from 'ws'
-import { SluiceError } from '../core/errors.ts'
-import type { Logger } from '../core/log.ts'
-import { MAX_TEXT_TO_SELLER } from '../protocol/message.ts'
-import type { Transport } from '../protocol/transport.ts'
-import { socketOptions, webSocketTransport } from '../protocol/websocket/node.ts'
+import { SluiceError } from '../../core/errors.ts'
+import type { Logger } from '../../core/log.ts'
+import type { Transport } from '../transport.ts'
+import { socketOptions, webSocketTransport } from './node.ts'
 
-/** Where a seller listens. */
+/** Where to listen. */
 export interface ListenOptions {
   /** TCP port; 0 takes any. @default 0 */
   readonly port?: number | undefined
@@ -22,7 +21,7 @@ export interface ListenOptions {
   readonly path?: string | undefined
 }
 
-/** A seller that can be reached. */
+/** Somebody who can be reached. */
 export interface Listener {
   /** Where, as a `ws:` URL. */
   readonly url: string
@@ -30,15 +29,25 @@ export interface Listener {
   close(): Promise<void>
 }
 
+/** What a listener does with links. */
+export interface ListenerRules {
+  /** Takes a link; what it throws is logged, and closes the link with 1008 unless it is closed. */
+  readonly serve: (transport: Transport) => unknown
+  /** The largest packet that is read, in bytes; a larger one ends its link with 1009. */
+  readonly maxPacket: number
+  /** Links at once; one more closes with 1013. @default any number: {@link serve} refuses some */
+  readonly maxLinks?: number | undefined
+  /** What links are told when the listener closes. */
+  readonly farewell: string
+  readonly log: Logger
+}
+
 /** Milliseconds of silence after which the system asks whether the other side is still there. */
 const KEEP_ALIVE = 30_000
 
-/** Opens a WebSocket server and hands each connection to `serve`. @throws `CONNECTION_FAILED` when the port is taken. */
-export async function listenWebSocket(
-  serve: (transport: Transport) => unknown,
-  log: Logger,
-  options: ListenOptions,
-): Promise<Listener> {
+/** Opens a WebSocket server. @throws `CONNECTION_FAILED` when the port is taken. */
+export async function listenWebSocket(rules: ListenerRules, options: ListenOptions): Promise<Listener> {
+  const { serve, maxPacket, maxLinks = Infinity, farewell, log } = rules
   const { port = 0, host = '127.0.0.1', path } = options
   const http =
     options.server ??
@@ -46,7 +55,7 @@ export async function listenWebSocket(
   const sockets = new WebSocketServer({
     server: http,
     perMessageDeflate: false,
-    maxPayload: MAX_TEXT_TO_SELLER,
+    maxPayload: maxPacket,
     ...socketOptions,
     ...(path === undefined ? {} : { path }),
   })
@@ -55,10 +64,14 @@ export async function listenWebSocket(
     const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`
     request.socket.setNoDelay(true)
     request.socket.setKeepAlive(true, KEEP_ALIVE) // a peer that is gone without a word must not hold its place for ever
+    const transport = webSocketTransport(socket, peer)
+    if (sockets.clients.size > maxLinks) return transport.close(1013, 'too many links')
     try {
-      serve(webSocketTransport(socket, peer))
+      serve(transport)
     } catch (error) {
-      log.warn('connection refused', { peer, reason: error instanceof Error ? error.message : String(error) })
+      const reason = error instanceof Error ? error.message : String(error)
+      log.warn('connection refused', { peer, reason })
+      transport.close(1008, reason)
     }
   })
   if (!options.server) {
@@ -75,7 +88,7 @@ export async function listenWebSocket(
     url: `ws://${host.includes(':') ? `[${host}]` : host}:${at}${path ?? '/'}`,
     close: () =>
       new Promise((resolve) => {
-        for (const socket of sockets.clients) socket.close(1001, 'the seller is closing')
+        for (const socket of sockets.clients) socket.close(1001, farewell)
         sockets.close(() => {
           if (options.server) return resolve()
           http.close(() => resolve())

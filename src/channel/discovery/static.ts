@@ -1,0 +1,24 @@
+import { throwIfAborted } from '../../core/deadline.ts'
+import { assertArgument } from '../../core/errors.ts'
+import { isAccount } from '../../protocol/registry/registry.ts'
+import { MAX_ENDPOINTS, type Discovery } from './discovery.ts'
+
+/**
+ * Nodes that are written down in the program: for tests, and for partners that stay where they are.
+ * @param known Endpoints by account, which may be spelt in either case.
+ * @throws `BAD_ARGUMENT` when a key is no account.
+ */
+export function staticDiscovery(known: Readonly<Record<string, string | readonly string[]>>): Discovery {
+  const byAccount = new Map<string, readonly string[]>()
+  for (const [account, endpoints] of Object.entries(known)) {
+    assertArgument(isAccount(account), 'known', 'endpoints by account')
+    byAccount.set(account.toLowerCase(), (typeof endpoints === 'string' ? [endpoints] : endpoints).slice(0, MAX_ENDPOINTS))
+  }
+  return {
+    find: async (account, { signal } = {}) => {
+      throwIfAborted(signal, 'looking for a node')
+      return byAccount.get(account.toLowerCase()) ?? []
+    },
+    close: async () => {},
+  }
+}

@@ -1,0 +1,26 @@
+import { SluiceError } from '../../core/errors.ts'
+import { MAX_PEER_PACKET, type PeerTransport } from '../peer.ts'
+import { webSocketConnect } from '#websocket'
+
+/** Options of {@link webSocketPeer}. */
+export interface WebSocketPeerOptions {
+  /** The largest packet that is taken, in bytes; a larger one ends its link with 1009. @default 262144 */
+  readonly maxPacket?: number | undefined
+}
+
+/** A node that opens WebSockets to others and that nobody can reach: in a browser, or behind a firewall. */
+export function webSocketPeer({ maxPacket = MAX_PEER_PACKET }: WebSocketPeerOptions = {}): PeerTransport {
+  const connect = webSocketConnect(maxPacket)
+  let closed = false
+  return {
+    endpoint: undefined,
+    connect: async (url, options) => {
+      if (closed) throw new SluiceError('CONNECTION_FAILED', `no link to ${url}: this node is closed`, { details: { url } })
+      return connect(url, options)
+    },
+    accept: () => {}, // nobody comes
+    close: async () => {
+      closed = true
+    },
+  }
+}
