@@ -18,9 +18,14 @@ const notice = '// Written by scripts/compile.mjs. Do not edit.\n'
 
 /** What is deployed: its TypeScript goes to `folder`. */
 const contracts = [
-  { name: 'DataTrade', source: 'src/contracts/solidity/DataTrade.sol', folder: 'src/contracts/generated' },
-  { name: 'Registry', source: 'src/contracts/solidity/Registry.sol', folder: 'src/contracts/generated' },
-  { name: 'TestToken', source: 'src/testing/solidity/TestToken.sol', folder: 'src/testing/generated' },
+  ...['DataTrade', 'Registry', 'SecretRegistry', 'TokenNetwork', 'TokenNetworkRegistry', 'TowerDeposit'].map(name => ({
+    name,
+    source: `src/contracts/solidity/${name}.sol`,
+    folder: 'src/contracts/generated',
+    // Its registry deploys it.
+    deployable: name !== 'TokenNetwork',
+  })),
+  { name: 'TestToken', source: 'src/testing/solidity/TestToken.sol', folder: 'src/testing/generated', deployable: true },
 ]
 /** What only tests deploy: every contract of it goes to one file of JSON. */
 const hostile = { source: 'test/solidity/Hostile.sol', file: 'test/fixtures/contracts/hostile.json' }
@@ -29,7 +34,7 @@ const compiled = compile([...contracts.map(({ source }) => source), hostile.sour
 
 /** @type {Map<string, string>} path to text */
 const files = new Map()
-for (const { name, folder } of contracts) {
+for (const { name, folder, deployable } of contracts) {
   const { abi, bytecode } = compiled[name]
   const stem = name[0].toLowerCase() + name.slice(1)
   files.set(
@@ -40,7 +45,7 @@ for (const { name, folder } of contracts) {
     `${folder}/${stem}Fragments.ts`,
     `${notice}\n/** The ABI of \`${name}.sol\` in ethers' human-readable form: a quarter of the size, for what runs in pages. */\nexport const ${stem}Fragments = ${fragments(abi)} as const\n`,
   )
-  files.set(
+  if (deployable) files.set(
     `${folder}/${stem}Bytecode.ts`,
     `${notice}\n/** What deploys \`${name}.sol\`. */\nexport const ${stem}Bytecode =\n  '${bytecode}'\n`,
   )

@@ -9,7 +9,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -36,7 +36,7 @@ async function beSolc(args) {
 /** Writes the creation code of what we deploy, unless it is there already. */
 async function compileDeployed() {
   const folder = join(root, 'cache/deployed')
-  const sources = ['src/contracts/solidity/DataTrade.sol', 'src/contracts/solidity/Registry.sol']
+  const sources = readdirSync(join(root, 'src/contracts/solidity')).map(name => `src/contracts/solidity/${name}`)
   const inputs = [...sources, 'scripts/solc.mjs', 'node_modules/solc/package.json', 'node_modules/@openzeppelin/contracts/package.json']
   const hash = createHash('sha256')
   for (const input of inputs) hash.update(readFileSync(join(root, input))).update('\0')

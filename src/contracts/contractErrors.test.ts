@@ -5,7 +5,15 @@ import { errorCodeOf, revertError } from '../core/chain/revert.ts'
 import { dataTradeInterface } from './dataTrade.ts'
 import { dataTradeAbi } from './generated/dataTradeAbi.ts'
 import { registryAbi } from './generated/registryAbi.ts'
+import { secretRegistryAbi } from './generated/secretRegistryAbi.ts'
+import { tokenNetworkAbi } from './generated/tokenNetworkAbi.ts'
+import { tokenNetworkRegistryAbi } from './generated/tokenNetworkRegistryAbi.ts'
+import { towerDepositAbi } from './generated/towerDepositAbi.ts'
 import { registryInterface } from './registry.ts'
+import { secretRegistryInterface } from './secretRegistry.ts'
+import { tokenNetworkInterface } from './tokenNetwork.ts'
+import { tokenNetworkRegistryInterface } from './tokenNetworkRegistry.ts'
+import { towerDepositInterface } from './towerDeposit.ts'
 
 const source = readFileSync(new URL('../core/errors.ts', import.meta.url), 'utf8')
 
@@ -15,10 +23,19 @@ function members(type: string): string[] {
   return [...(declaration?.[1] ?? '').matchAll(/\| '([A-Z_]+)'/g)].map(([, code]) => code!)
 }
 
-const names = [...dataTradeAbi, ...registryAbi].filter((entry) => entry.type === 'error').map(({ name }) => name)
+const contracts = [
+  ['DataTrade.sol', dataTradeInterface, dataTradeAbi],
+  ['Registry.sol', registryInterface, registryAbi],
+  ['SecretRegistry.sol', secretRegistryInterface, secretRegistryAbi],
+  ['TokenNetwork.sol', tokenNetworkInterface, tokenNetworkAbi],
+  ['TokenNetworkRegistry.sol', tokenNetworkRegistryInterface, tokenNetworkRegistryAbi],
+  ['TowerDeposit.sol', towerDepositInterface, towerDepositAbi],
+] as const
+
+const names = new Set(contracts.flatMap(([, , abi]) => abi.flatMap((entry) => (entry.type === 'error' ? [entry.name] : []))))
 
 it('every custom error has its code, and every code its custom error', () => {
-  expect(members('ContractErrorCode').sort()).toEqual(names.map(errorCodeOf).sort())
+  expect(members('ContractErrorCode').sort()).toEqual([...names].map(errorCodeOf).sort())
 })
 
 it('no code of a contract means something else too', () => {
@@ -27,16 +44,13 @@ it('no code of a contract means something else too', () => {
   expect(members('ContractErrorCode').filter((code) => others.has(code))).toEqual([])
 })
 
-it.each([
-  ['DataTrade.sol', dataTradeInterface, dataTradeAbi],
-  ['Registry.sol', registryInterface, registryAbi],
-] as const)('%s: what it reverts with becomes a typed error', (_, face: Interface, abi) => {
+it.each(contracts)('%s: what it reverts with becomes a typed error', (_, face: Interface, abi) => {
   for (const entry of abi) {
     if (entry.type !== 'error') continue
     const fragment = face.getError(entry.name)!
     const zeros: Record<string, unknown> = { address: ZeroAddress, bytes32: ZeroHash }
     const zero = fragment.inputs.map(({ baseType }) => zeros[baseType] ?? 0)
-    const error = revertError(face.encodeErrorResult(fragment, zero), [dataTradeInterface, registryInterface])
+    const error = revertError(face.encodeErrorResult(fragment, zero), contracts.map(([, known]) => known))
     expect(error.code).toBe(errorCodeOf(entry.name))
     expect(Object.keys(error.details)).toEqual(['error', ...fragment.inputs.map((input) => input.name)])
   }

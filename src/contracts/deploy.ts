@@ -1,12 +1,18 @@
-import { ContractFactory, isError, type InterfaceAbi, type Signer } from 'ethers'
+import { ContractFactory, isError, type InterfaceAbi, type Signer, ZeroAddress } from 'ethers'
 import { revertData, revertError } from '../core/chain/revert.ts'
 import { rpcError } from '../core/chain/rpc.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
-import type { Deployment } from './deployments.ts'
+import type { ChannelDeployment, Deployment } from './deployments.ts'
 import { dataTradeAbi } from './generated/dataTradeAbi.ts'
 import { dataTradeBytecode } from './generated/dataTradeBytecode.ts'
 import { registryAbi } from './generated/registryAbi.ts'
 import { registryBytecode } from './generated/registryBytecode.ts'
+import { secretRegistryAbi } from './generated/secretRegistryAbi.ts'
+import { secretRegistryBytecode } from './generated/secretRegistryBytecode.ts'
+import { tokenNetworkRegistryAbi } from './generated/tokenNetworkRegistryAbi.ts'
+import { tokenNetworkRegistryBytecode } from './generated/tokenNetworkRegistryBytecode.ts'
+import { towerDepositAbi } from './generated/towerDepositAbi.ts'
+import { towerDepositBytecode } from './generated/towerDepositBytecode.ts'
 
 /** Options of {@link deployContracts}. */
 export interface DeployOptions {
@@ -31,6 +37,53 @@ export async function deployContracts(signer: Signer, { grace = 3600 }: DeployOp
   const dataTrade = await deploy('DataTrade', signer, dataTradeAbi, dataTradeBytecode, [grace])
   const registry = await deploy('Registry', signer, registryAbi, registryBytecode, [])
   return { dataTrade: dataTrade.address, registry: registry.address, fromBlock: dataTrade.block }
+}
+
+/** Options of {@link deployChannels}. */
+export interface DeployChannelsOptions {
+  /**
+   * Seconds between the closing of a channel and its settlement: how long a node may be offline at most. Unearned locks
+   * go back as long after the settlement. Clients of watchtowers wait twice as long for their deposit.
+   * @default 86400
+   */
+  readonly challengePeriod?: number | undefined
+}
+
+/**
+ * Deploys `SecretRegistry.sol`, `TokenNetworkRegistry.sol` and, for rewards in ETH, `TowerDeposit.sol`, in three
+ * transactions. The network of a token is made by anyone with `createTokenNetwork` of the registry.
+ * @throws `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
+ * @example
+ * ```ts
+ * const { tokenNetworkRegistry } = await deployChannels(signer)
+ * await (await tokenNetworkRegistryContract(tokenNetworkRegistry, signer).createTokenNetwork(token)).wait()
+ * ```
+ */
+export async function deployChannels(
+  signer: Signer,
+  { challengePeriod = 86_400 }: DeployChannelsOptions = {},
+): Promise<ChannelDeployment> {
+  assertArgument(
+    Number.isInteger(challengePeriod) && challengePeriod > 0 && challengePeriod < 2 ** 31,
+    'challengePeriod',
+    'whole seconds from 1 to below 2^31',
+  )
+  const secrets = await deploy('SecretRegistry', signer, secretRegistryAbi, secretRegistryBytecode, [])
+  const networks = await deploy('TokenNetworkRegistry', signer, tokenNetworkRegistryAbi, tokenNetworkRegistryBytecode, [
+    challengePeriod,
+    secrets.address,
+  ])
+  const towers = await deploy('TowerDeposit', signer, towerDepositAbi, towerDepositBytecode, [
+    networks.address,
+    ZeroAddress,
+    2 * challengePeriod,
+  ])
+  return {
+    secretRegistry: secrets.address,
+    tokenNetworkRegistry: networks.address,
+    towerDeposit: towers.address,
+    fromBlock: secrets.block,
+  }
 }
 
 async function deploy(

@@ -10,6 +10,18 @@ export interface Deployment {
   readonly fromBlock: number
 }
 
+/** Where the contracts of payment channels are on one chain. */
+export interface ChannelDeployment {
+  /** Address of `SecretRegistry.sol`. */
+  readonly secretRegistry: string
+  /** Address of `TokenNetworkRegistry.sol`, which knows the network of each token. */
+  readonly tokenNetworkRegistry: string
+  /** Address of `TowerDeposit.sol`, for rewards in ETH. */
+  readonly towerDeposit: string
+  /** Block of the first of them: nothing of interest lies before it. */
+  readonly fromBlock: number
+}
+
 /** The deployments that everyone can use, by chain id. None yet: whoever runs a market deploys. */
 export const deployments: Readonly<Record<string, Deployment>> = {}
 

@@ -3,9 +3,13 @@
  * @module
  */
 export { dataTradeContract, dataTradeInterface, orderFromStruct, orderStates, type OrderState, type OrderStruct } from './dataTrade.ts'
-export { deployment, deployments, type Deployment } from './deployments.ts'
+export { deployment, deployments, type ChannelDeployment, type Deployment } from './deployments.ts'
 export { dataTradeAbi } from './generated/dataTradeAbi.ts'
 export { registryAbi } from './generated/registryAbi.ts'
+export { secretRegistryAbi } from './generated/secretRegistryAbi.ts'
+export { tokenNetworkAbi } from './generated/tokenNetworkAbi.ts'
+export { tokenNetworkRegistryAbi } from './generated/tokenNetworkRegistryAbi.ts'
+export { towerDepositAbi } from './generated/towerDepositAbi.ts'
 export type {
   TypedContractEvent,
   TypedContractMethod,
@@ -16,8 +20,16 @@ export type {
 } from './generated/types/common.ts'
 export type { DataTrade, DataTradeInterface } from './generated/types/DataTrade.ts'
 export type { Registry, RegistryInterface } from './generated/types/Registry.ts'
+export type { SecretRegistry, SecretRegistryInterface } from './generated/types/SecretRegistry.ts'
+export type { TokenNetwork, TokenNetworkInterface } from './generated/types/TokenNetwork.ts'
+export type { TokenNetworkRegistry, TokenNetworkRegistryInterface } from './generated/types/TokenNetworkRegistry.ts'
+export type { TowerDeposit, TowerDepositInterface } from './generated/types/TowerDeposit.ts'
 export type { Order } from './order.ts'
-export { DATA_SERVICE, registryContract, registryInterface } from './registry.ts'
+export { CHANNEL_SERVICE, DATA_SERVICE, KADEMLIA_SERVICE, registryContract, registryInterface } from './registry.ts'
+export { secretRegistryContract, secretRegistryInterface } from './secretRegistry.ts'
+export { channelStates, tokenNetworkContract, tokenNetworkInterface, type ChannelState } from './tokenNetwork.ts'
+export { tokenNetworkRegistryContract, tokenNetworkRegistryInterface } from './tokenNetworkRegistry.ts'
+export { towerDepositContract, towerDepositInterface } from './towerDeposit.ts'
 export {
   dataTradeDigests,
   dataTradeDomain,

@@ -2,7 +2,7 @@ import { id, type HDNodeWallet } from 'ethers'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { revertData, revertError } from '../core/chain/revert.ts'
 import { startDevnet, type Devnet } from '../testing/devnet.ts'
-import { DATA_SERVICE, registryContract, registryInterface } from './registry.ts'
+import { CHANNEL_SERVICE, DATA_SERVICE, KADEMLIA_SERVICE, registryContract, registryInterface } from './registry.ts'
 
 let devnet: Devnet
 beforeAll(async () => {
@@ -13,8 +13,8 @@ afterAll(() => devnet.stop())
 const as = (account: HDNodeWallet) => registryContract(devnet.deployment.registry, account)
 const MENU = id('menu')
 
-it('knows the service of data sellers by the hash of its name', () => {
-  expect(DATA_SERVICE).toBe(id('data'))
+it('knows the services by the hashes of their names', () => {
+  expect([DATA_SERVICE, CHANNEL_SERVICE, KADEMLIA_SERVICE]).toEqual([id('data'), id('channel'), id('channel/kademlia')])
 })
 
 it('lists who registered, page by page, until they withdraw', async () => {

@@ -5,8 +5,8 @@ import type { Socket } from 'node:net'
 import { delimiter, dirname, join } from 'node:path'
 import { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, Network } from 'ethers'
 import { dataTradeContract } from '../contracts/dataTrade.ts'
-import { deployContracts } from '../contracts/deploy.ts'
-import type { Deployment } from '../contracts/deployments.ts'
+import { deployChannels, deployContracts, type DeployChannelsOptions } from '../contracts/deploy.ts'
+import type { ChannelDeployment, Deployment } from '../contracts/deployments.ts'
 import type { DataTrade } from '../contracts/generated/types/DataTrade.ts'
 import type { Registry } from '../contracts/generated/types/Registry.ts'
 import { registryContract } from '../contracts/registry.ts'
@@ -54,6 +54,8 @@ export interface Devnet {
   setAutomine(on: boolean): Promise<void>
   /** Replaces the newest blocks by as many empty ones; the transactions in them are gone. */
   reorg(depth: number): Promise<void>
+  /** Deploys the contracts of payment channels, with a challenge period of 900 seconds unless told otherwise. */
+  deployChannels(options?: DeployChannelsOptions): Promise<ChannelDeployment>
   /** Deploys an ERC-20 that anyone can mint. */
   deployToken(): Promise<TestToken>
   /** Ends the chain. */
@@ -124,6 +126,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       },
       setAutomine: async (on) => void (await send('evm_setAutomine', on)),
       reorg: async (depth) => void (await send('anvil_reorg', depth, [])),
+      deployChannels: ({ challengePeriod = 900 } = {}) => deployChannels(deployer, { challengePeriod }),
       deployToken: async () => {
         const token = await new ContractFactory(testTokenAbi, testTokenBytecode, deployer).deploy()
         await token.deploymentTransaction()?.wait()

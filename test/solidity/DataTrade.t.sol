@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {DataTrade} from "../../src/contracts/solidity/DataTrade.sol";
+import {Payouts} from "../../src/contracts/solidity/Payouts.sol";
 import {BlockingToken, BurningToken, FalseToken, FeeToken, HeavyToken, HookToken, Receiver, SilentToken} from "./Hostile.sol";
 import {DataTradeFixture} from "./DataTradeFixture.sol";
 
@@ -113,11 +114,11 @@ contract DataTradeTest is DataTradeFixture {
 
     function test_create_valueMustBeTheDeposit() public {
         DataTrade.Order memory order = terms();
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.WrongValue.selector, 999_999, 1_000_000));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.WrongValue.selector, 999_999, 1_000_000));
         vm.prank(buyer);
         trade.create{value: 999_999}(order, 1_000_000);
         order.token = address(new SilentToken());
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.WrongValue.selector, 1, 0));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.WrongValue.selector, 1, 0));
         vm.prank(buyer);
         trade.create{value: 1}(order, 1_000_000);
     }
@@ -176,7 +177,7 @@ contract DataTradeTest is DataTradeFixture {
         trade.topUp{value: 600_001}(order, 600_001);
         vm.expectRevert(abi.encodeWithSelector(DataTrade.DepositOutOfRange.selector, 0, 600_000));
         trade.topUp(order, 0);
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.WrongValue.selector, 0, 600_000));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.WrongValue.selector, 0, 600_000));
         trade.topUp(order, 600_000);
 
         vm.prank(stranger);
@@ -573,9 +574,9 @@ contract DataTradeTest is DataTradeFixture {
             batch[i] = DataTrade.Settlement(order, 1000, ack(BUYER_KEY, id, 1000));
         }
         vm.expectEmit(address(trade));
-        emit DataTrade.Credited(address(0), address(receiver), 3_000_000);
+        emit Payouts.Credited(address(0), address(receiver), 3_000_000);
         vm.expectEmit(address(trade));
-        emit DataTrade.Credited(address(0), address(receiver), 1_000_000);
+        emit Payouts.Credited(address(0), address(receiver), 1_000_000);
         trade.settleBatch(batch);
         vm.assertEq(trade.credit(address(0), address(receiver)), 4_000_000, "credit");
         vm.assertEq(seller.balance, 1_000_000, "the other seller");
@@ -924,13 +925,13 @@ contract DataTradeTest is DataTradeFixture {
             bytes32 id = create(order);
             bytes memory signature = ack(BUYER_KEY, id, 600);
             vm.expectEmit(address(trade));
-            emit DataTrade.Credited(address(0), address(receiver), 600_000);
+            emit Payouts.Credited(address(0), address(receiver), 600_000);
             receiver.execute(address(trade), abi.encodeCall(trade.settle, (order, 600, signature)));
             vm.assertTrue(trade.orders(id).is_finished, "finished");
 
             bytes memory toSelf = abi.encodeCall(trade.withdraw, (address(0), address(receiver)));
             vm.expectRevert(
-                abi.encodeWithSelector(DataTrade.WithdrawFailed.selector, address(0), address(receiver))
+                abi.encodeWithSelector(Payouts.WithdrawFailed.selector, address(0), address(receiver))
             );
             receiver.execute{gas: 1_000_000}(address(trade), toSelf);
             uint256 before = stranger.balance;
@@ -990,7 +991,7 @@ contract DataTradeTest is DataTradeFixture {
     }
 
     function test_withdraw_refusals() public {
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.NothingToWithdraw.selector, address(0), address(this)));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.NothingToWithdraw.selector, address(0), address(this)));
         trade.withdraw(address(0), address(this));
 
         Receiver receiver = new Receiver(Receiver.Mode.Revert);
@@ -998,12 +999,12 @@ contract DataTradeTest is DataTradeFixture {
         order.seller = address(receiver);
         bytes32 id = create(order);
         trade.settle(order, 1000, ack(BUYER_KEY, id, 1000));
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.WithdrawFailed.selector, address(0), address(0)));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.WithdrawFailed.selector, address(0), address(0)));
         receiver.execute(address(trade), abi.encodeCall(trade.withdraw, (address(0), address(0))));
         vm.expectEmit(address(trade));
-        emit DataTrade.Withdrawn(address(0), address(receiver), stranger, 1_000_000);
+        emit Payouts.Withdrawn(address(0), address(receiver), stranger, 1_000_000);
         receiver.execute(address(trade), abi.encodeCall(trade.withdraw, (address(0), stranger)));
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.NothingToWithdraw.selector, address(0), address(receiver)));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.NothingToWithdraw.selector, address(0), address(receiver)));
         receiver.execute(address(trade), abi.encodeCall(trade.withdraw, (address(0), stranger)));
     }
 
@@ -1021,7 +1022,7 @@ contract DataTradeTest is DataTradeFixture {
         fund(token.mint, token.approve);
         DataTrade.Order memory order = withToken(address(token));
         token.refuse(true);
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.TokenTransferFailed.selector, token));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.TokenTransferFailed.selector, token));
         create(order);
         token.refuse(false);
         bytes32 id = create(order);
@@ -1029,7 +1030,7 @@ contract DataTradeTest is DataTradeFixture {
         settle(order, id, 250);
         vm.assertEq(trade.credit(address(token), seller), 250_000, "seller's credit");
         vm.assertEq(trade.credit(address(token), buyer), 750_000, "buyer's credit");
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.WithdrawFailed.selector, token, seller));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.WithdrawFailed.selector, token, seller));
         vm.prank(seller);
         trade.withdraw(address(token), seller);
         token.refuse(false);
@@ -1042,7 +1043,7 @@ contract DataTradeTest is DataTradeFixture {
         FeeToken token = new FeeToken();
         fund(token.mint, token.approve);
         DataTrade.Order memory order = withToken(address(token));
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.TokenTookFee.selector, token, 990_000, 1_000_000));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.TokenTookFee.selector, token, 990_000, 1_000_000));
         create(order);
     }
 
@@ -1050,10 +1051,10 @@ contract DataTradeTest is DataTradeFixture {
         SilentToken token = new SilentToken();
         token.mint(buyer, 1_000_000);
         DataTrade.Order memory order = withToken(address(token));
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.TokenTransferFailed.selector, token));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.TokenTransferFailed.selector, token));
         create(order);
         order.token = address(0xdead);
-        vm.expectRevert(abi.encodeWithSelector(DataTrade.TokenTransferFailed.selector, order.token));
+        vm.expectRevert(abi.encodeWithSelector(Payouts.TokenTransferFailed.selector, order.token));
         create(order);
     }
 
@@ -1118,7 +1119,7 @@ contract DataTradeTest is DataTradeFixture {
             token.arm(address(trade), calls[i]);
             create(withSalt(withToken(address(token)), i));
             vm.assertFalse(token.hookSucceeded(), "the hook's call");
-            vm.assertEq(bytes32(token.hookAnswer()), bytes32(DataTrade.Reentered.selector), "its reason");
+            vm.assertEq(bytes32(token.hookAnswer()), bytes32(Payouts.Reentered.selector), "its reason");
         }
     }
 

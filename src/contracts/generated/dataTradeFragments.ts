@@ -45,7 +45,7 @@ export const dataTradeFragments = [
   'function DOMAIN_SEPARATOR() view returns (bytes32)',
   'function account(bytes32 id) view returns ((uint256 deposit, uint256 paid, uint64 closeAt, uint8 state, bool ratedByBuyer, bool ratedBySeller))',
   'function create((address buyer, address seller, address token, address ackSigner, uint256 price, uint64 totalData, uint64 chunks, bytes32 dataRoot, uint64 deadline, bytes32 salt) order, uint256 deposit) payable returns (bytes32 id)',
-  'function credit(address token, address account) view returns (uint256)',
+  'function credit(address token, address owner) view returns (uint256)',
   'function dispute((address buyer, address seller, address token, address ackSigner, uint256 price, uint64 totalData, uint64 chunks, bytes32 dataRoot, uint64 deadline, bytes32 salt) order, uint64 index, bytes32 leaf, bytes32[] proof, bytes sellerSignature)',
   'function eip712Domain() view returns (bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt, uint256[] extensions)',
   'function grace() view returns (uint32)',

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {Payouts} from "./Payouts.sol";
+import {TypedData} from "./TypedData.sol";
 
 /// @title Escrow for data sold by the byte.
 /// @notice A buyer deposits the price of an order, acknowledges bytes as they arrive, and the seller is paid in
 /// proportion: by counts that the buyer records on chain, or by vouchers that the buyer signs and the seller redeems.
 /// @dev An order's id is the EIP-712 hash of everything agreed. Callers hand in the order again with each call, the id
 /// proves that it is the one created, and only what changes (and what `orders` shows) is stored: three slots.
-///
-/// Money leaves by push with bounded gas; a push that fails becomes credit, which its owner withdraws. So no receiver
-/// and no token can stop an order from finishing.
-contract DataTrade {
-    using SafeERC20 for IERC20;
-
+contract DataTrade is Payouts, TypedData {
     // ------------------------------------------------------------------------------------------------------- types
 
     /// @notice Everything that the parties of an order agreed.
@@ -151,10 +146,6 @@ contract DataTrade {
         uint256 paid,
         bytes32 commentHash
     );
-    /// @notice A push to `account` failed; the sum waits for `withdraw`.
-    event Credited(address indexed token, address indexed account, uint256 amount);
-    /// @notice `account` took its credit out to `to`.
-    event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
 
     // ------------------------------------------------------------------------------------------------------ errors
 
@@ -172,12 +163,6 @@ contract DataTrade {
     error ChunksWithoutRoot(uint64 chunks, bytes32 dataRoot);
     /// @notice What is paid in is nothing, or more than what is open of the price.
     error DepositOutOfRange(uint256 amount, uint256 largest);
-    /// @notice The ETH sent along is not the amount to pay in, which for a token is none.
-    error WrongValue(uint256 value, uint256 expected);
-    /// @notice The token refused the transfer from the payer: too little balance or allowance, or no ERC-20 at all.
-    error TokenTransferFailed(address token);
-    /// @notice What arrived is not what was sent; tokens that charge for a transfer can't be used.
-    error TokenTookFee(address token, uint256 received, uint256 expected);
     /// @notice There is an order of exactly these terms; take another salt.
     error OrderIdTaken(bytes32 id);
     /// @notice There is no order of this id: never created here, or the terms handed in are not those agreed.
@@ -212,17 +197,9 @@ contract DataTrade {
     error RaterNotInvolved(address rater, address buyer, address seller);
     /// @notice This side has rated this order before.
     error AlreadyRated(bytes32 id, address rater);
-    /// @notice `account` has no credit in `token`.
-    error NothingToWithdraw(address token, address account);
-    /// @notice The payment to `to` failed; name another receiver.
-    error WithdrawFailed(address token, address to);
-    /// @notice A token or receiver called back into a function that moves money.
-    error Reentered();
 
     // --------------------------------------------------------------------------------------------------- constants
 
-    bytes32 private constant DOMAIN_TYPEHASH =
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 private constant ORDER_TYPEHASH = keccak256(
         "Order(address buyer,address seller,address token,address ackSigner,uint256 price,uint64 totalData,uint64 chunks,bytes32 dataRoot,uint64 deadline,bytes32 salt)"
     );
@@ -231,51 +208,21 @@ contract DataTrade {
         keccak256("ChunkClaim(bytes32 orderId,uint64 index,bytes32 leaf,bytes32 proofHash)");
     bytes32 private constant RATING_TYPEHASH = keccak256("Rating(bytes32 orderId,uint8 score,bytes32 commentHash)");
 
-    string private constant NAME = "Sluice DataTrade";
-    string private constant VERSION = "1";
-
-    // What a push may take. A caller can't starve it into a credit by sending little gas: a call that got less than
-    // this leaves at most 1/63 of it (EIP-150), which doesn't even pay for `Credited` (1,756), so everything reverts.
-    // That holds up to 110,000.
-
-    /// @dev For a receiver of ETH: enough for the proxies of common smart accounts and one fresh storage slot.
-    uint256 private constant ETH_PUSH_GAS = 30_000;
-    /// @dev For a token: about twice what common ones take behind a proxy.
-    uint256 private constant TOKEN_PUSH_GAS = 100_000;
-
     uint8 private constant RATED_BY_BUYER = 1;
     uint8 private constant RATED_BY_SELLER = 2;
 
     /// @notice Seconds that the seller has after the deadline, or after a close request, to redeem what it holds.
     uint32 public immutable grace;
 
-    uint256 private immutable _chainId;
-    bytes32 private immutable _domainSeparator;
-
     // ----------------------------------------------------------------------------------------------------- storage
 
     mapping(bytes32 id => Stored) private _orders;
     mapping(address token => mapping(address account => Standing)) private _standings;
 
-    /// @notice What `account` can withdraw of `token` (zero for ETH).
-    mapping(address token => mapping(address account => uint256)) public credit;
-
-    bool private transient _entered;
-
-    /// @dev On every function that moves money: a deposit is measured by balance, which a call in between would blur.
-    modifier nonReentrant() {
-        if (_entered) revert Reentered();
-        _entered = true;
-        _;
-        _entered = false;
-    }
-
     /// @param grace_ Seconds; see `grace`. Long enough for a seller that was offline and for a crowded chain: 3600 on
     /// public chains.
     constructor(uint32 grace_) {
         grace = grace_;
-        _chainId = block.chainid;
-        _domainSeparator = _makeDomainSeparator();
     }
 
     // -------------------------------------------------------------------------------------------------- both sides
@@ -460,14 +407,15 @@ contract DataTrade {
     /// @param token Zero for ETH.
     /// @param to Who gets it.
     function withdraw(address token, address to) external nonReentrant {
-        uint256 amount = credit[token][msg.sender];
-        if (amount == 0) revert NothingToWithdraw(token, msg.sender);
-        credit[token][msg.sender] = 0;
-        emit Withdrawn(token, msg.sender, to, amount);
-        if (to == address(0) || !_send(token, to, amount, gasleft())) revert WithdrawFailed(token, to);
+        _payCredit(token, to);
     }
 
     // ------------------------------------------------------------------------------------------------------- views
+
+    /// @notice What `owner` can withdraw of `token` (zero for ETH): the pushes that failed.
+    function credit(address token, address owner) external view returns (uint256) {
+        return _credit[token][owner];
+    }
 
     /// @notice An order by id; all zero if there is none.
     function orders(bytes32 id) external view returns (OrderView memory) {
@@ -529,29 +477,6 @@ contract DataTrade {
             structHash := keccak256(encoded, 352)
         }
         return _digest(structHash);
-    }
-
-    /// @notice The EIP-712 domain separator.
-    function DOMAIN_SEPARATOR() public view returns (bytes32) {
-        // After a fork of the chain, signatures of one branch must not count on the other.
-        return block.chainid == _chainId ? _domainSeparator : _makeDomainSeparator();
-    }
-
-    /// @notice The EIP-712 domain, as EIP-5267 has it.
-    function eip712Domain()
-        external
-        view
-        returns (
-            bytes1 fields,
-            string memory name,
-            string memory version,
-            uint256 chainId,
-            address verifyingContract,
-            bytes32 salt,
-            uint256[] memory extensions
-        )
-    {
-        return (hex"0f", NAME, VERSION, block.chainid, address(this), bytes32(0), new uint256[](0));
     }
 
     // ---------------------------------------------------------------------------------------------------- settling
@@ -634,17 +559,8 @@ contract DataTrade {
 
     // ----------------------------------------------------------------------------------------------------- digests
 
-    function _makeDomainSeparator() private view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                DOMAIN_TYPEHASH, keccak256(bytes(NAME)), keccak256(bytes(VERSION)), block.chainid, address(this)
-            )
-        );
-    }
-
-    /// @dev EIP-712: what is signed for a struct of that hash.
-    function _digest(bytes32 structHash) private view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", DOMAIN_SEPARATOR(), structHash));
+    function _domainName() internal pure override returns (string memory) {
+        return "Sluice DataTrade";
     }
 
     /// @dev Who signed; 0 unless the signature is 65 bytes, v 27 or 28, s in the lower half.
@@ -698,15 +614,7 @@ contract DataTrade {
     function _pull(address token, uint256 amount) private {
         uint256 value = token == address(0) ? amount : 0;
         if (msg.value != value) revert WrongValue(msg.value, value);
-        if (token == address(0) || amount == 0) return;
-        if (token.code.length == 0) revert TokenTransferFailed(token);
-        uint256 before = IERC20(token).balanceOf(address(this));
-        if (!IERC20(token).trySafeTransferFrom(msg.sender, address(this), amount)) revert TokenTransferFailed(token);
-        uint256 received;
-        unchecked {
-            received = IERC20(token).balanceOf(address(this)) - before;
-        }
-        if (received != amount) revert TokenTookFee(token, received, amount);
+        if (token != address(0) && amount != 0) _pullToken(token, msg.sender, amount);
     }
 
     /// @dev Notes a payout at `next`, or adds it to the entry before if it goes the same way. Returns where the next goes.
@@ -725,31 +633,5 @@ contract DataTrade {
         }
         payouts[next] = Payout(token, to, amount);
         return next + 1;
-    }
-
-    /// @dev Pays out; what can't be delivered becomes credit.
-    function _push(address token, address to, uint256 amount) private {
-        if (amount == 0) return;
-        if (_send(token, to, amount, token == address(0) ? ETH_PUSH_GAS : TOKEN_PUSH_GAS)) return;
-        credit[token][to] += amount;
-        emit Credited(token, to, amount);
-    }
-
-    /// @dev Sends ETH or a token; false if that failed. Copies at most one word of what the other side returns.
-    function _send(address token, address to, uint256 amount, uint256 gasLimit) private returns (bool sent) {
-        if (token == address(0)) {
-            assembly ("memory-safe") {
-                sent := call(gasLimit, to, amount, 0, 0, 0, 0)
-            }
-        } else {
-            bytes memory data = abi.encodeCall(IERC20.transfer, (to, amount));
-            assembly ("memory-safe") {
-                sent := call(gasLimit, token, 0, add(data, 32), mload(data), 0, 32)
-                // True, or nothing at all from a contract that is there.
-                switch returndatasize()
-                case 0 { sent := and(sent, iszero(iszero(extcodesize(token)))) }
-                default { sent := and(sent, and(gt(returndatasize(), 31), eq(mload(0), 1))) }
-            }
-        }
     }
 }

@@ -596,7 +596,7 @@ export interface DataTrade extends BaseContract {
   >;
 
   credit: TypedContractMethod<
-    [token: AddressLike, account: AddressLike],
+    [token: AddressLike, owner: AddressLike],
     [bigint],
     "view"
   >;
@@ -742,7 +742,7 @@ export interface DataTrade extends BaseContract {
   getFunction(
     nameOrSignature: "credit"
   ): TypedContractMethod<
-    [token: AddressLike, account: AddressLike],
+    [token: AddressLike, owner: AddressLike],
     [bigint],
     "view"
   >;

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @title When a secret became public.
+/// @notice Secrets registered in one call are noted under one key, at the price of one.
+contract SecretRegistry {
+    /// @notice `secret`, whose SHA-256 is `secrethash`, is public.
+    event SecretRevealed(bytes32 indexed secrethash, bytes32 secret);
+    /// @notice The `count` secrets of the `SecretRevealed` just before this were noted together, under `key`. One secret
+    /// alone has no such event: its key is its secrethash.
+    event SecretsRegistered(bytes32 indexed key, uint256 count);
+
+    /// @notice There is nothing to register.
+    error NoSecrets();
+    /// @notice The secret at this place is zero.
+    error ZeroSecret(uint256 place);
+
+    /// @notice Unix seconds of the block in which a key was registered; 0 for never.
+    mapping(bytes32 key => uint256) public revealedAt;
+
+    /// @notice Registers secrets together. Registering the same list again changes nothing.
+    /// @return key The secrethash of one secret; of more, the keccak-256 of their secrethashes one behind the other.
+    function registerSecrets(bytes32[] calldata secrets) external returns (bytes32 key) {
+        uint256 count = secrets.length;
+        if (count == 0) revert NoSecrets();
+        bytes32[] memory hashes = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            bytes32 secret = secrets[i];
+            if (secret == 0) revert ZeroSecret(i);
+            hashes[i] = sha256(abi.encode(secret));
+        }
+        key = count == 1 ? hashes[0] : keccak256(abi.encodePacked(hashes));
+        if (revealedAt[key] != 0) return key;
+        revealedAt[key] = block.timestamp;
+        for (uint256 i = 0; i < count; ++i) {
+            emit SecretRevealed(hashes[i], secrets[i]);
+        }
+        if (count > 1) emit SecretsRegistered(key, count);
+    }
+
+    /// @notice `revealedAt` of many keys.
+    function revealTimes(bytes32[] calldata keys) external view returns (uint256[] memory times) {
+        times = new uint256[](keys.length);
+        for (uint256 i = 0; i < keys.length; ++i) {
+            times[i] = revealedAt[keys[i]];
+        }
+    }
+}

@@ -1,0 +1,747 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import {LockTree} from "./LockTree.sol";
+import {Payouts} from "./Payouts.sol";
+import {SecretRegistry} from "./SecretRegistry.sol";
+import {Settlement} from "./Settlement.sol";
+import {Signatures} from "./Signatures.sol";
+
+/// @title The payment channels of one token.
+/// @notice Two accounts deposit, pay each other by signed balance proofs off chain, and divide the deposits in the end:
+/// at once if both sign, else by closing, a time in which the other side can answer, and the settlement. What hangs on
+/// secrets is unlocked after that.
+/// @dev A pair of accounts has one channel at a time; `epoch` counts them and is part of the channel's id. Of a closed
+/// channel only a hash of both sides' balances is stored, later calls hand them in again.
+contract TokenNetwork is Payouts, Signatures {
+    // ------------------------------------------------------------------------------------------------------- types
+
+    /// @notice What one side has transferred to the other in all, and what of it is still locked. All zero at first.
+    struct Balance {
+        uint64 nonce;
+        /// @dev Includes what the hash chain pays.
+        uint128 transferred;
+        uint128 locked;
+        bytes32 locksroot;
+    }
+
+    /// @notice A balance proof as one side signed it; all zero and empty for none.
+    struct Proof {
+        /// @dev Grows by one with each proof of a side, from 1.
+        uint64 nonce;
+        uint128 transferred;
+        /// @dev Sum of the amounts under `locksroot`.
+        uint128 locked;
+        bytes32 locksroot;
+        /// @dev keccak256(abi.encode(anchor, unit u128, length u32)) of a hash chain; zero for none.
+        bytes32 stream;
+        /// @dev Binds the rest of the message; never opened here.
+        bytes32 ref;
+        /// @dev The secret of which the signed `channel` is made: keccak256(abi.encode(channelId, watch)).
+        bytes32 watch;
+        bytes signature;
+        /// @dev abi.encode(preimage b32, unit u128, length u32, count u32): `count` hashes lead to the anchor, each pays
+        /// `unit`. Empty for none.
+        bytes steps;
+    }
+
+    /// @notice What is left of one side's locks after the settlement; all zero for nothing.
+    struct Left {
+        uint128 locked;
+        bytes32 locksroot;
+    }
+
+    /// @notice An ERC-2612 permit for this contract; `deadline` 0 for none.
+    struct Permit {
+        uint256 value;
+        uint256 deadline;
+        uint8 v;
+        bytes32 r;
+        bytes32 s;
+    }
+
+    /// @notice Where the newest channel of a pair stands.
+    enum State {
+        None,
+        Open,
+        Closed,
+        Settled
+    }
+
+    /// @notice The newest channel of a pair. Side 1 is the lower address.
+    struct ChannelView {
+        bytes32 channelId;
+        uint40 epoch;
+        State state;
+        uint128 deposit1;
+        uint128 deposit2;
+        uint128 withdrawn1;
+        uint128 withdrawn2;
+        /// @dev Unix seconds, of a closed channel.
+        uint40 settleAt;
+        bool consented;
+    }
+
+    /// @dev A pair's slot and what follows from it.
+    struct Pair {
+        bytes32 key;
+        /// @dev The channel's id.
+        bytes32 id;
+        /// @dev deposit1 u104 | deposit2 u104 | epoch u40 | flags u8.
+        uint256 slot;
+    }
+
+    // ------------------------------------------------------------------------------------------------------ events
+
+    /// @notice A channel was opened. `consented`: it can't be closed without a proof.
+    event ChannelOpened(
+        bytes32 indexed channelId,
+        address indexed participant1,
+        address indexed participant2,
+        uint40 epoch,
+        bool consented
+    );
+    /// @notice `totalDeposit` of `participant` is in the channel now.
+    event ChannelNewDeposit(bytes32 indexed channelId, address indexed participant, uint256 totalDeposit);
+    /// @notice `participant` has taken `totalWithdraw` out of the open channel so far.
+    event ChannelWithdraw(bytes32 indexed channelId, address indexed participant, uint256 totalWithdraw);
+    /// @notice `closer` closed the channel with what its partner signed. Until `settleAt` the partner can answer.
+    event ChannelClosed(
+        bytes32 indexed channelId, address indexed closer, Balance fromPartner, bytes32 watch, uint256 settleAt
+    );
+    /// @notice The partner of `closer` showed what `closer` signed.
+    event NonClosingBalanceProofUpdated(bytes32 indexed channelId, address indexed closer, Balance fromCloser);
+    /// @notice The channel ended. `locked1` and `locked2` are left of each side's locks.
+    event ChannelSettled(
+        bytes32 indexed channelId, uint256 paid1, uint256 paid2, uint256 locked1, uint256 locked2, bool cooperative
+    );
+    /// @notice Locks of `sender` were unlocked: those of the bitmap `numbers`. What was left with no lock for it is part
+    /// of `toSender`.
+    event ChannelUnlocked(
+        bytes32 indexed channelId, address indexed sender, uint256 toReceiver, uint256 toSender, uint256[] numbers
+    );
+
+    // ------------------------------------------------------------------------------------------------------ errors
+
+    /// @notice The partner is missing, or is the participant.
+    error PartnerUnusable(address partner);
+    /// @notice The pair has a channel that is not settled yet.
+    error PairHasChannel(bytes32 channelId);
+    /// @notice The pair's channel is not open.
+    error NoOpenChannel(bytes32 channelId);
+    /// @notice The pair's channel is not closed, or was settled.
+    error NoClosedChannel(bytes32 channelId);
+    /// @notice A total deposit must grow, and stay below 2^104.
+    error TotalDepositOutOfRange(uint256 totalDeposit, uint256 present, uint256 largest);
+    /// @notice A total withdrawal must grow, and both sides' may not exceed the deposits.
+    error TotalWithdrawOutOfRange(uint256 totalWithdraw, uint256 present, uint256 largest);
+    /// @notice What was signed counts until `validUntil` only.
+    error SignatureExpired(uint256 validUntil, uint256 timestamp);
+    /// @notice The balances of a cooperative close must add up to what the channel holds.
+    error BalancesNotTotal(uint256 sum, uint256 total);
+    /// @notice The channel was opened by consent and can't be closed without a proof.
+    error ProofMissing(bytes32 channelId);
+    /// @notice The proof is not newer than the one known.
+    error NonceNotIncreased(uint64 nonce, uint64 known);
+    /// @notice The balances handed in are not those that the channel was closed with.
+    error WrongBalances(bytes32 channelId);
+    /// @notice The time to answer a closing ended at `settleAt`.
+    error UpdateTooLate(uint256 settleAt);
+    /// @notice The channel can be settled from `opensAt` on.
+    error SettleTooEarly(uint256 opensAt);
+    /// @notice The steps don't lead to the anchor that was signed, or are too many.
+    error StepsInvalid(bytes32 stream, uint256 count);
+    /// @notice The steps pay more than 128 bits hold.
+    error TransferredTooLarge(uint256 transferred);
+    /// @notice The locks handed in are not those left in the channel.
+    error WrongLocks(bytes32 channelId);
+    /// @notice None of the locks handed in is still to be unlocked.
+    error NothingToUnlock(bytes32 channelId);
+    /// @notice ETH has neither allowance nor permit: open the channel yourself.
+    error NotForEth();
+
+    // --------------------------------------------------------------------------------------------------- constants
+
+    bytes32 private constant PROOF_TYPEHASH = keccak256(
+        "BalanceProof(bytes32 channel,uint64 nonce,uint128 transferred,uint128 locked,bytes32 locksroot,bytes32 stream,bytes32 reference)"
+    );
+    bytes32 private constant CLOSE_TYPEHASH = keccak256("Close(bytes32 channelId,bytes32 proof)");
+    bytes32 private constant UPDATE_TYPEHASH = keccak256("Update(bytes32 channelId,bytes32 proof)");
+    bytes32 private constant WITHDRAW_TYPEHASH =
+        keccak256("Withdraw(bytes32 channelId,address participant,uint128 totalWithdraw,uint64 validUntil)");
+    bytes32 private constant COOPERATIVE_CLOSE_TYPEHASH =
+        keccak256("CooperativeClose(bytes32 channelId,uint128 balance1,uint128 balance2,uint64 validUntil)");
+    bytes32 private constant OPEN_TYPEHASH = keccak256("Open(bytes32 channelId,uint128 deposit,uint64 validUntil)");
+
+    uint256 private constant MOST_STEPS = 1024;
+
+    // A pair's slot.
+    uint256 private constant OPEN = 1;
+    uint256 private constant CLOSED = 2;
+    /// @dev The channel's slot of withdrawals is in use.
+    uint256 private constant WITHDRAWN = 4;
+    uint256 private constant CONSENTED = 8;
+    uint256 private constant EPOCH = ((1 << 40) - 1) << 8;
+    uint256 private constant EPOCH_ONE = 1 << 8;
+    uint256 private constant LARGEST_DEPOSIT = (1 << 104) - 1;
+
+    // A closing's slot: partly1 u1 | partly2 u1 | time u38 | commitment u216. Before the settlement the time is when it
+    // may be, and the commitment one to both balances; after, when it was, and one to what is left of the locks. Partly:
+    // of this side's locks some were unlocked, the bitmap says which.
+    uint256 private constant COMMITMENT = (1 << 216) - 1;
+    uint256 private constant TIME = (1 << 38) - 1;
+    uint256 private constant PARTLY_1 = 1 << 255;
+    uint256 private constant PARTLY_2 = 1 << 254;
+
+    /// @notice The ERC-20; zero for ETH.
+    address public immutable token;
+    /// @notice Seconds between a closing and the settlement, and between the settlement and the return of locks.
+    uint32 public immutable challengePeriod;
+    /// @notice Knows when secrets became public.
+    SecretRegistry public immutable secretRegistry;
+
+    // ----------------------------------------------------------------------------------------------------- storage
+
+    mapping(bytes32 pair => uint256) private _pairs;
+    /// @dev withdrawn1 u104 | withdrawn2 u104.
+    mapping(bytes32 channelId => uint256) private _withdrawals;
+    mapping(bytes32 channelId => uint256) private _closings;
+    /// @dev By channel, sender and word: which locks are unlocked, while others are not.
+    mapping(bytes32 place => uint256) private _unlocked;
+
+    bool private transient _batching;
+    /// @dev What the calls of a batch have not used of its ETH.
+    uint256 private transient _unspent;
+
+    /// @dev Deployed by the TokenNetworkRegistry, whose domain delegations are signed under.
+    constructor(address token_, uint32 challengePeriod_, SecretRegistry secretRegistry_) Signatures(msg.sender) {
+        token = token_;
+        challengePeriod = challengePeriod_;
+        secretRegistry = secretRegistry_;
+    }
+
+    // ------------------------------------------------------------------------------------------------ in and out
+
+    /// @notice Opens a channel between the caller and `partner`, and pays in the caller's deposit.
+    /// @param amount The deposit; may be zero. ETH is sent along, a token needs an allowance.
+    /// @param watch What the partner's consent was signed with.
+    /// @param consent The partner's signature of its first balance proof (nonce 1, all else zero), with which the
+    /// channel can be closed from the start and not without; empty for a channel without such proofs.
+    /// @return id The channel's id.
+    function open(address partner, uint128 amount, bytes32 watch, bytes calldata consent)
+        external
+        payable
+        nonReentrant
+        returns (bytes32 id)
+    {
+        id = _open(msg.sender, partner, amount, watch, consent);
+        _pull(msg.sender, amount);
+    }
+
+    /// @notice Opens a channel for `participant`, who signed `Open`; anyone may. The deposit is the participant's, by
+    /// allowance or permit. Not for ETH.
+    /// @param permit Used if it can be; the allowance decides, for anyone may have used the permit before.
+    function openFor(
+        address participant,
+        address partner,
+        uint128 amount,
+        uint64 validUntil,
+        bytes calldata signature,
+        bytes32 watch,
+        bytes calldata consent,
+        Permit calldata permit
+    ) external payable nonReentrant returns (bytes32 id) {
+        if (token == address(0)) revert NotForEth();
+        _requireTime(validUntil);
+        id = _open(participant, partner, amount, watch, consent);
+        _requireSigned(participant, _digest(keccak256(abi.encode(OPEN_TYPEHASH, id, amount, validUntil))), signature);
+        if (permit.deadline != 0) {
+            try IERC20Permit(token).permit(
+                participant, address(this), permit.value, permit.deadline, permit.v, permit.r, permit.s
+            ) {} catch {}
+        }
+        _pull(participant, amount);
+    }
+
+    /// @notice Raises the deposit of `participant` in its open channel with `partner`; anyone may pay.
+    /// @param totalDeposit What the deposit is to be in all.
+    function deposit(address participant, address partner, uint128 totalDeposit) external payable nonReentrant {
+        Pair memory pair = _openPair(participant, partner);
+        bool first = participant < partner;
+        (uint256 deposit1, uint256 deposit2) = _deposits(pair.slot);
+        uint256 present = first ? deposit1 : deposit2;
+        if (totalDeposit <= present || totalDeposit > LARGEST_DEPOSIT) {
+            revert TotalDepositOutOfRange(totalDeposit, present, LARGEST_DEPOSIT);
+        }
+        uint256 amount = totalDeposit - present;
+        _pairs[pair.key] = pair.slot + (amount << (first ? 152 : 48));
+        emit ChannelNewDeposit(pair.id, participant, totalDeposit);
+        _pull(msg.sender, amount);
+    }
+
+    /// @notice Pays `participant` out of the open channel, as both agreed. An empty signature stands for the caller's.
+    /// @param totalWithdraw What the participant is to have taken out in all.
+    function withdraw(
+        address participant,
+        address partner,
+        uint128 totalWithdraw,
+        uint64 validUntil,
+        bytes calldata participantSignature,
+        bytes calldata partnerSignature
+    ) external payable nonReentrant {
+        _takeValue(0);
+        _requireTime(validUntil);
+        Pair memory pair = _openPair(participant, partner);
+        {
+            bytes32 structHash =
+                keccak256(abi.encode(WITHDRAW_TYPEHASH, pair.id, participant, totalWithdraw, validUntil));
+            _requireConsent(participant, structHash, participantSignature);
+            _requireConsent(partner, structHash, partnerSignature);
+        }
+        uint256 present = _noteWithdrawal(pair, participant < partner, totalWithdraw);
+        emit ChannelWithdraw(pair.id, participant, totalWithdraw);
+        _push(token, participant, totalWithdraw - present);
+    }
+
+    // -------------------------------------------------------------------------------------------------- the ending
+
+    /// @notice Ends an open channel at once, as both agreed. An empty signature stands for the caller's.
+    /// @dev What is signed has the balance of the lower address first, in whichever order the sides are named here.
+    function closeCooperatively(
+        address participant1,
+        address participant2,
+        uint128 balance1,
+        uint128 balance2,
+        uint64 validUntil,
+        bytes calldata signature1,
+        bytes calldata signature2
+    ) external payable nonReentrant {
+        _takeValue(0);
+        _requireTime(validUntil);
+        Pair memory pair = _openPair(participant1, participant2);
+        (uint128 paid1, uint128 paid2) = participant1 < participant2 ? (balance1, balance2) : (balance2, balance1);
+        {
+            bytes32 structHash = keccak256(abi.encode(COOPERATIVE_CLOSE_TYPEHASH, pair.id, paid1, paid2, validUntil));
+            _requireConsent(participant1, structHash, signature1);
+            _requireConsent(participant2, structHash, signature2);
+        }
+        _requireTotal(pair, uint256(balance1) + balance2);
+        _end(pair);
+        emit ChannelSettled(pair.id, paid1, paid2, 0, 0, true);
+        _push(token, participant1, balance1);
+        _push(token, participant2, balance2);
+    }
+
+    /// @notice Closes an open channel with what the partner of `closer` signed last.
+    /// @param closerSignature Of `Close` by `closer`; empty if it is the caller.
+    function close(address closer, address partner, Proof calldata proof, bytes calldata closerSignature)
+        external
+        payable
+        nonReentrant
+    {
+        _takeValue(0);
+        Pair memory pair = _openPair(closer, partner);
+        Balance memory fromPartner;
+        Balance memory fromCloser;
+        bytes32 digest;
+        bytes32 watch;
+        if (proof.nonce != 0) {
+            (fromPartner, digest) = _balance(pair.id, partner, proof);
+            watch = proof.watch;
+        } else {
+            if (proof.signature.length != 0) revert NonceNotIncreased(0, 0);
+            if (pair.slot & CONSENTED != 0) revert ProofMissing(pair.id);
+        }
+        _requireConsent(closer, keccak256(abi.encode(CLOSE_TYPEHASH, pair.id, digest)), closerSignature);
+        uint256 settleAt = block.timestamp + challengePeriod;
+        _pairs[pair.key] = pair.slot ^ (OPEN | CLOSED);
+        _closings[pair.id] = settleAt << 216 | _commitment(closer, fromPartner, fromCloser);
+        emit ChannelClosed(pair.id, closer, fromPartner, watch, settleAt);
+    }
+
+    /// @notice Shows, after a closing, what the closer signed last. As often as with a newer proof, until the channel
+    /// may be settled.
+    /// @param fromPartner What the channel was closed with.
+    /// @param fromCloser What was shown so far.
+    /// @param proof Of the closer.
+    /// @param nonClosingSignature Of `Update` by `nonClosing`; empty if it is the caller.
+    function update(
+        address closer,
+        address nonClosing,
+        Balance calldata fromPartner,
+        Balance calldata fromCloser,
+        Proof calldata proof,
+        bytes calldata nonClosingSignature
+    ) external payable nonReentrant {
+        _takeValue(0);
+        (Pair memory pair, uint256 settleAt) = _closedPair(closer, nonClosing, fromPartner, fromCloser);
+        if (block.timestamp >= settleAt) revert UpdateTooLate(settleAt);
+        if (proof.nonce <= fromCloser.nonce) revert NonceNotIncreased(proof.nonce, fromCloser.nonce);
+        (Balance memory shown, bytes32 digest) = _balance(pair.id, closer, proof);
+        // Else the closer could hand in an empty proof of the highest nonce, against which nothing helps.
+        _requireConsent(nonClosing, keccak256(abi.encode(UPDATE_TYPEHASH, pair.id, digest)), nonClosingSignature);
+        _closings[pair.id] = settleAt << 216 | _commitment(closer, fromPartner, shown);
+        emit NonClosingBalanceProofUpdated(pair.id, closer, shown);
+    }
+
+    /// @notice Ends a closed channel once the time to answer is over; anyone may. See `Settlement` for who gets what.
+    /// @param fromPartner What the channel was closed with.
+    /// @param fromCloser What the partner showed last; all zero for nothing.
+    function settle(address closer, address partner, Balance calldata fromPartner, Balance calldata fromCloser)
+        external
+        payable
+        nonReentrant
+    {
+        _takeValue(0);
+        (Pair memory pair, uint256 settleAt) = _closedPair(closer, partner, fromPartner, fromCloser);
+        if (block.timestamp < settleAt) revert SettleTooEarly(settleAt);
+        (address side1, Balance calldata from1, address side2, Balance calldata from2) = closer < partner
+            ? (closer, fromCloser, partner, fromPartner)
+            : (partner, fromPartner, closer, fromCloser);
+        (uint256 paid1, uint256 paid2, uint256 locked1, uint256 locked2) = _divide(pair, from1, from2);
+        _end(pair);
+        _closings[pair.id] = locked1 | locked2 == 0
+            ? 0
+            : block.timestamp << 216 | _leftCommitment(locked1, from1.locksroot, locked2, from2.locksroot);
+        emit ChannelSettled(pair.id, paid1, paid2, locked1, locked2, false);
+        _push(token, side1, paid1);
+        _push(token, side2, paid2);
+    }
+
+    /// @notice Pays out locks of `sender` that were left by a settlement, to whom they belong; anyone may.
+    /// @param epoch Of the channel, which may not be the pair's newest.
+    /// @param locked What is left of the sender's locks.
+    /// @param other What is left of the receiver's.
+    /// @param locks The sender's tree: locks to unlock, and hashes of the rest. See `LockTree`.
+    function unlock(
+        address sender,
+        address receiver,
+        uint40 epoch,
+        uint128 locked,
+        Left calldata other,
+        bytes calldata locks
+    ) external payable nonReentrant {
+        _takeValue(0);
+        bytes32 id = channelId(sender, receiver, epoch);
+        uint256 slot = _closings[id];
+        LockTree.Walk memory walk;
+        walk.locked = locked;
+        walk.settledAt = slot >> 216 & TIME;
+        if (msg.sender != receiver) walk.pause = challengePeriod;
+        uint256 partly = sender < receiver ? PARTLY_1 : PARTLY_2;
+        walk.partly = slot & partly != 0;
+        walk.place = keccak256(abi.encode(id, sender));
+        _readLocks(walk, locks);
+        if (slot == 0 || slot & COMMITMENT != _leftOf(sender < receiver, locked, walk.root, other)) {
+            revert WrongLocks(id);
+        }
+        // With every lock unlocked, what was promised without a lock goes back too.
+        if (!walk.hidden) {
+            walk.toSender += walk.locked;
+            walk.locked = 0;
+        }
+        if (!_noteUnlocked(walk) && walk.hidden) revert NothingToUnlock(id);
+        if (walk.locked != 0) {
+            slot = slot & ~COMMITMENT | partly | _leftOf(sender < receiver, walk.locked, walk.root, other);
+        } else if (other.locked != 0) {
+            slot = slot & ~(COMMITMENT | partly) | _leftOf(sender < receiver, 0, 0, other);
+        } else {
+            slot = 0;
+        }
+        _closings[id] = slot;
+        emit ChannelUnlocked(id, sender, walk.toReceiver, walk.toSender, walk.done);
+        _push(token, receiver, walk.toReceiver);
+        _push(token, sender, walk.toSender);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- more
+
+    /// @notice Makes many calls at once, all or none, each as if the caller had made it alone. ETH sent along is for
+    /// those that take a deposit, to the last wei.
+    function batch(bytes[] calldata calls) external payable {
+        if (_entered || _batching) revert Reentered();
+        _batching = true;
+        _unspent = msg.value;
+        for (uint256 i = 0; i < calls.length; ++i) {
+            (bool success, bytes memory answer) = address(this).delegatecall(calls[i]);
+            if (!success) {
+                assembly ("memory-safe") {
+                    revert(add(answer, 32), mload(answer))
+                }
+            }
+        }
+        if (_unspent != 0) revert WrongValue(msg.value, msg.value - _unspent);
+        _batching = false;
+    }
+
+    /// @notice Takes out the caller's credit.
+    /// @param to Who gets it.
+    function withdrawCredit(address to) external payable nonReentrant {
+        _takeValue(0);
+        _payCredit(token, to);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- views
+
+    /// @notice What `account` can withdraw: the pushes to it that failed.
+    function credit(address account) external view returns (uint256) {
+        return _credit[token][account];
+    }
+
+    /// @notice The newest channel of two accounts, named in either order.
+    function channel(address a, address b) external view returns (ChannelView memory shown) {
+        Pair memory pair = _pair(a, b);
+        shown.epoch = uint40(_epoch(pair.slot));
+        if (shown.epoch == 0) return shown;
+        shown.channelId = pair.id;
+        shown.state = pair.slot & OPEN != 0 ? State.Open : pair.slot & CLOSED != 0 ? State.Closed : State.Settled;
+        (uint256 deposit1, uint256 deposit2) = _deposits(pair.slot);
+        (shown.deposit1, shown.deposit2) = (uint128(deposit1), uint128(deposit2));
+        (uint256 withdrawn1, uint256 withdrawn2) = _withdrawn(pair);
+        (shown.withdrawn1, shown.withdrawn2) = (uint128(withdrawn1), uint128(withdrawn2));
+        if (shown.state == State.Closed) shown.settleAt = uint40(_closings[pair.id] >> 216);
+        shown.consented = pair.slot & CONSENTED != 0;
+    }
+
+    /// @notice The id of a channel of two accounts, named in either order.
+    /// @param epoch 1 for their first.
+    function channelId(address a, address b, uint40 epoch) public pure returns (bytes32) {
+        (address low, address high) = a < b ? (a, b) : (b, a);
+        return keccak256(abi.encode(low, high, epoch));
+    }
+
+    // ------------------------------------------------------------------------------------------------------- pairs
+
+    function _pair(address a, address b) private view returns (Pair memory pair) {
+        (address low, address high) = a < b ? (a, b) : (b, a);
+        pair.key = keccak256(abi.encode(low, high));
+        pair.slot = _pairs[pair.key];
+        pair.id = keccak256(abi.encode(low, high, _epoch(pair.slot)));
+    }
+
+    function _openPair(address a, address b) private view returns (Pair memory pair) {
+        pair = _pair(a, b);
+        if (pair.slot & OPEN == 0) revert NoOpenChannel(pair.id);
+    }
+
+    function _closedPair(address closer, address partner, Balance calldata fromPartner, Balance calldata fromCloser)
+        private
+        view
+        returns (Pair memory pair, uint256 settleAt)
+    {
+        pair = _pair(closer, partner);
+        if (pair.slot & CLOSED == 0) revert NoClosedChannel(pair.id);
+        uint256 slot = _closings[pair.id];
+        if (slot & COMMITMENT != _commitment(closer, fromPartner, fromCloser)) revert WrongBalances(pair.id);
+        settleAt = slot >> 216;
+    }
+
+    function _open(address participant, address partner, uint128 amount, bytes32 watch, bytes calldata consent)
+        private
+        returns (bytes32 id)
+    {
+        if (partner == address(0) || partner == participant) revert PartnerUnusable(partner);
+        if (amount > LARGEST_DEPOSIT) revert TotalDepositOutOfRange(amount, 0, LARGEST_DEPOSIT);
+        bool first = participant < partner;
+        (address low, address high) = first ? (participant, partner) : (partner, participant);
+        bytes32 key = keccak256(abi.encode(low, high));
+        uint256 slot = _pairs[key];
+        if (slot & (OPEN | CLOSED) != 0) revert PairHasChannel(channelId(low, high, uint40(_epoch(slot))));
+        slot = (slot & EPOCH) + EPOCH_ONE | OPEN | uint256(amount) << (first ? 152 : 48);
+        uint40 epoch = uint40(_epoch(slot));
+        id = keccak256(abi.encode(low, high, epoch));
+        if (consent.length != 0) {
+            slot |= CONSENTED;
+            bytes32 named = keccak256(abi.encode(id, watch));
+            _requireSigned(partner, _digest(keccak256(abi.encode(PROOF_TYPEHASH, named, 1, 0, 0, 0, 0, 0))), consent);
+        }
+        _pairs[key] = slot;
+        emit ChannelOpened(id, low, high, epoch, consent.length != 0);
+        if (amount != 0) emit ChannelNewDeposit(id, participant, amount);
+    }
+
+    /// @dev Leaves of a pair what the next channel needs.
+    function _end(Pair memory pair) private {
+        _pairs[pair.key] = pair.slot & EPOCH;
+        if (pair.slot & WITHDRAWN != 0) _withdrawals[pair.id] = 0;
+    }
+
+    function _epoch(uint256 slot) private pure returns (uint256) {
+        return (slot & EPOCH) >> 8;
+    }
+
+    function _deposits(uint256 slot) private pure returns (uint256, uint256) {
+        return (slot >> 152, slot >> 48 & LARGEST_DEPOSIT);
+    }
+
+    function _withdrawn(Pair memory pair) private view returns (uint256, uint256) {
+        if (pair.slot & WITHDRAWN == 0) return (0, 0);
+        uint256 slot = _withdrawals[pair.id];
+        return (slot >> 104, slot & LARGEST_DEPOSIT);
+    }
+
+    /// @dev Returns what the side had taken out before.
+    function _noteWithdrawal(Pair memory pair, bool first, uint256 total) private returns (uint256 present) {
+        (uint256 deposit1, uint256 deposit2) = _deposits(pair.slot);
+        (uint256 withdrawn1, uint256 withdrawn2) = _withdrawn(pair);
+        uint256 others;
+        (present, others) = first ? (withdrawn1, withdrawn2) : (withdrawn2, withdrawn1);
+        uint256 largest = deposit1 + deposit2 - others;
+        if (largest > LARGEST_DEPOSIT) largest = LARGEST_DEPOSIT;
+        if (total <= present || total > largest) revert TotalWithdrawOutOfRange(total, present, largest);
+        _withdrawals[pair.id] = first ? total << 104 | others : others << 104 | total;
+        if (pair.slot & WITHDRAWN == 0) _pairs[pair.key] = pair.slot | WITHDRAWN;
+    }
+
+    // -------------------------------------------------------------------------------------------------- commitments
+
+    function _commitment(address closer, Balance memory fromPartner, Balance memory fromCloser)
+        private
+        pure
+        returns (uint256)
+    {
+        return uint256(keccak256(abi.encode(closer, fromPartner, fromCloser))) & COMMITMENT;
+    }
+
+    function _leftCommitment(uint256 locked1, bytes32 root1, uint256 locked2, bytes32 root2)
+        private
+        pure
+        returns (uint256)
+    {
+        if (locked1 == 0) root1 = 0;
+        if (locked2 == 0) root2 = 0;
+        return uint256(keccak256(abi.encode(locked1, root1, locked2, root2))) & COMMITMENT;
+    }
+
+    /// @dev The same, by sender and receiver.
+    function _leftOf(bool senderIs1, uint256 locked, bytes32 root, Left calldata other) private pure returns (uint256) {
+        return senderIs1
+            ? _leftCommitment(locked, root, other.locked, other.locksroot)
+            : _leftCommitment(other.locked, other.locksroot, locked, root);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- parts
+
+    /// @dev Checks a balance proof and its steps.
+    function _balance(bytes32 id, address signer, Proof calldata proof)
+        private
+        view
+        returns (Balance memory balance, bytes32 digest)
+    {
+        digest = _digest(
+            keccak256(
+                abi.encode(
+                    PROOF_TYPEHASH,
+                    keccak256(abi.encode(id, proof.watch)),
+                    proof.nonce,
+                    proof.transferred,
+                    proof.locked,
+                    proof.locksroot,
+                    proof.stream,
+                    proof.ref
+                )
+            )
+        );
+        _requireSigned(signer, digest, proof.signature);
+        balance = Balance(proof.nonce, proof.transferred, proof.locked, proof.locksroot);
+        if (proof.steps.length != 0) balance.transferred = _withSteps(proof);
+    }
+
+    /// @dev What was transferred with the steps of the hash chain.
+    function _withSteps(Proof calldata proof) private view returns (uint128) {
+        (bytes32 node, uint128 unit, uint32 length, uint32 count) =
+            abi.decode(proof.steps, (bytes32, uint128, uint32, uint32));
+        if (count > length || count > MOST_STEPS) revert StepsInvalid(proof.stream, count);
+        assembly ("memory-safe") {
+            mstore(0, node)
+            for { let i := 0 } lt(i, count) { i := add(i, 1) } {
+                if iszero(staticcall(gas(), 2, 0, 32, 0, 32)) { revert(0, 0) }
+            }
+            node := mload(0)
+        }
+        if (keccak256(abi.encode(node, unit, length)) != proof.stream) revert StepsInvalid(proof.stream, count);
+        uint256 transferred = proof.transferred + uint256(unit) * count;
+        if (transferred > type(uint128).max) revert TransferredTooLarge(transferred);
+        return uint128(transferred);
+    }
+
+    function _divide(Pair memory pair, Balance calldata from1, Balance calldata from2)
+        private
+        view
+        returns (uint256, uint256, uint256, uint256)
+    {
+        (uint256 deposit1, uint256 deposit2) = _deposits(pair.slot);
+        (uint256 withdrawn1, uint256 withdrawn2) = _withdrawn(pair);
+        return Settlement.divide(
+            Settlement.Side(deposit1, withdrawn1, from1.transferred, from1.locked),
+            Settlement.Side(deposit2, withdrawn2, from2.transferred, from2.locked)
+        );
+    }
+
+    function _requireTotal(Pair memory pair, uint256 sum) private view {
+        (uint256 deposit1, uint256 deposit2) = _deposits(pair.slot);
+        (uint256 withdrawn1, uint256 withdrawn2) = _withdrawn(pair);
+        uint256 total = deposit1 + deposit2 - withdrawn1 - withdrawn2;
+        if (sum != total) revert BalancesNotTotal(sum, total);
+    }
+
+    /// @dev Finds out who gets which locks.
+    function _readLocks(LockTree.Walk memory walk, bytes calldata locks) private view {
+        uint256 size = LockTree.begin(walk, locks, secretRegistry);
+        walk.done = new uint256[]((size + 255) >> 8);
+        if (walk.partly) {
+            for (uint256 i = 0; i < walk.done.length; ++i) {
+                walk.done[i] = _unlocked[_wordAt(walk.place, i)];
+            }
+        }
+        LockTree.read(walk, locks, size);
+    }
+
+    /// @dev Notes which locks are unlocked now, unless nothing is left for the others, and leaves those in `done`.
+    /// @return any Whether there are any.
+    function _noteUnlocked(LockTree.Walk memory walk) private returns (bool any) {
+        for (uint256 i = 0; i < walk.done.length; ++i) {
+            uint256 word = walk.done[i];
+            uint256 numbers = word;
+            if (walk.partly) numbers ^= _unlocked[_wordAt(walk.place, i)];
+            walk.done[i] = numbers;
+            if (numbers == 0) continue;
+            any = true;
+            if (walk.locked != 0) _unlocked[_wordAt(walk.place, i)] = word;
+        }
+    }
+
+    /// @dev Where it is noted which of a sender's locks from number 256 * `word` on are unlocked.
+    function _wordAt(bytes32 place, uint256 word) private pure returns (bytes32) {
+        return keccak256(abi.encode(place, word));
+    }
+
+    function _requireTime(uint64 validUntil) private view {
+        if (block.timestamp > validUntil) revert SignatureExpired(validUntil, block.timestamp);
+    }
+
+    /// @dev Takes a deposit; the channel is noted before.
+    function _pull(address from, uint256 amount) private {
+        _takeValue(token == address(0) ? amount : 0);
+        if (token != address(0) && amount != 0) _pullToken(token, from, amount);
+    }
+
+    /// @dev Takes ETH that was sent along: all of it, or as much as a batch has left.
+    function _takeValue(uint256 expected) private {
+        if (msg.value == 0 && expected == 0) return;
+        if (!_batching) {
+            if (msg.value != expected) revert WrongValue(msg.value, expected);
+        } else {
+            uint256 unspent = _unspent;
+            if (unspent < expected) revert WrongValue(unspent, expected);
+            unchecked {
+                _unspent = unspent - expected;
+            }
+        }
+    }
+
+    function _domainName() internal pure override returns (string memory) {
+        return "Sluice TokenNetwork";
+    }
+}
