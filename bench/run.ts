@@ -5,10 +5,11 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { channel } from './channel/channel.ts'
 import { datatrade } from './datatrade/datatrade.ts'
 import { machine, table, type Bench, type Row } from './lib/report.ts'
 
-const benches: Readonly<Record<string, Bench>> = { datatrade }
+const benches: Readonly<Record<string, Bench>> = { datatrade, channel }
 
 const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
 for (const name of positionals) {

@@ -1,0 +1,734 @@
+import type { Signer } from 'ethers'
+import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
+import { claim } from '../core/chain/claim.ts'
+import { isDevelopmentChain } from '../core/chain/rpc.ts'
+import { systemClock, type Clock } from '../core/clock.ts'
+import { engine } from '../core/crypto/engine.ts'
+import { withDeadline } from '../core/deadline.ts'
+import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
+import { createEmitter, type Events } from '../core/events.ts'
+import { silentLogger, type Logger } from '../core/log.ts'
+import { memoryStore } from '../core/store/memoryStore.ts'
+import type { Store } from '../core/store/store.ts'
+import type { PeerTransport } from '../protocol/peer.ts'
+import { createAlarmService, type AlarmService } from './chain/alarmService.ts'
+import { createBlockchainService } from './chain/blockchainService.ts'
+import type { Discovery } from './discovery/discovery.ts'
+import { createLinks } from './link/links.ts'
+import type { Link } from './link/link.ts'
+import { createAgreements } from './node/agreements.ts'
+import {
+  capacityOf,
+  channelIdOf,
+  isSettledFor,
+  loadChannels,
+  partnerCapacityOf,
+  type Channel,
+  type Phase,
+} from './node/channel.ts'
+import { createChainState, loadFirstProofs, noChannel } from './node/chainState.ts'
+import type { NodeContext } from './node/context.ts'
+import type { ChannelEvents } from './node/events.ts'
+import { createDelegations, nodeIdentity, watchOf } from './node/identity.ts'
+import { createJournal } from './node/journal.ts'
+import { createLocks } from './node/locks.ts'
+import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
+import { createProofs, isOverdue } from './node/proofs.ts'
+import { createRouting } from './node/routing.ts'
+import { createTransfers, type PayRequest } from './node/transfers.ts'
+import { NO_FEES, assertFeeSchedule, mediationFee, type FeeSchedule } from './routing/fees.ts'
+import type { ChannelMessage } from './wire/messages.ts'
+
+/** Options of {@link createChannelNode}. */
+export interface ChannelNodeOptions {
+  /** An ethers signer with a provider; its account owns the channels. */
+  readonly signer: Signer
+  /** Address of the token network, or of several: payments name theirs. */
+  readonly tokenNetwork: string | readonly string[]
+  /** Where the node keeps what it must not forget. @default memory, for trials: a lost store costs money */
+  readonly store?: Store | undefined
+  /** How the node is reached, and reaches others. */
+  readonly transport: PeerTransport
+  /** How other nodes are found. @default only those that link by themselves */
+  readonly discovery?: Discovery | undefined
+  /** First block to look at: the one that the token network was created in. @default 0 */
+  readonly fromBlock?: number | undefined
+  /** How deep a block must lie to count; 1 is the newest. @default 1 on development chains, 5 elsewhere */
+  readonly confirmations?: number | undefined
+  /** Seconds that a secret must be registered before its lock expires. @default 60 on development chains, 600 elsewhere */
+  readonly revealTimeout?: number | undefined
+  /** Seconds for which a payment in parts is held while some are missing. @default 30 */
+  readonly holdTime?: number | undefined
+  /** What forwarding costs; `false` forwards nothing. @default no fees */
+  readonly fees?: FeeSchedule | false | undefined
+  /** Whether a channel that a peer wants to open is welcome. @default every one */
+  readonly consent?: ((request: { readonly account: Hex; readonly tokenNetwork: Hex }) => boolean) | undefined
+  /** Whether closed channels are settled as soon as they can be. @default true */
+  readonly autoSettle?: boolean | undefined
+  /** Milliseconds between two looks at the chain. @default 200 on development chains, 2000 elsewhere */
+  readonly pollInterval?: number | undefined
+  /** @default systemClock */
+  readonly clock?: Clock | undefined
+  /** @default silentLogger */
+  readonly log?: Logger | undefined
+}
+
+/** A channel as its user sees it. Amounts are in the token's smallest unit, addresses in lower case. */
+export interface ChannelInfo {
+  readonly id: Hex
+  readonly tokenNetwork: Hex
+  readonly partner: Hex
+  readonly phase: Phase
+  /** What this node has paid in, in all. */
+  readonly totalDeposit: bigint
+  readonly totalWithdraw: bigint
+  readonly partnerTotalDeposit: bigint
+  readonly partnerTotalWithdraw: bigint
+  /** What this node can send now. */
+  readonly capacity: bigint
+  /** What the partner can send now. */
+  readonly partnerCapacity: bigint
+  /** Locked by this node, and by the partner. */
+  readonly locked: bigint
+  readonly partnerLocked: bigint
+  /** Unix seconds; 0 while it is open. */
+  readonly settleAt: number
+  /** Whether the partner is linked, and both agree on where the channel stands. */
+  readonly online: boolean
+}
+
+/** What is to be paid. */
+export interface PaymentRequest extends Omit<PayRequest, 'tokenNetwork' | 'to' | 'id' | 'secrethash'> {
+  /** Account that is to have it. */
+  readonly to: string
+  /** @default the node's only one */
+  readonly tokenNetwork?: string | undefined
+  /** 32 bytes as hex that name the payment: paying an id again asks for the first payment's result. @default random */
+  readonly id?: string | undefined
+}
+
+/** A node of the payment channel network. */
+export interface ChannelNode {
+  /** The account whose money it is, in lower case. */
+  readonly account: Hex
+  readonly chainId: bigint
+  readonly events: Events<ChannelEvents>
+  /** Calls back with each block that counts. */
+  readonly alarm: AlarmService
+  /**
+   * Opens a channel with `partner`, and waits until both nodes have seen it. A partner that is linked is asked to consent
+   * first, which lets a watchtower look after the channel.
+   * @throws `PAIR_HAS_CHANNEL`, `INSUFFICIENT_FUNDS`, `PEER_REFUSED`, and what sending a transaction throws.
+   */
+  open(request: {
+    readonly partner: string
+    readonly deposit?: bigint | undefined
+    readonly tokenNetwork?: string | undefined
+    readonly signal?: AbortSignal | undefined
+  }): Promise<ChannelInfo>
+  /** Raises this node's deposit to `totalDeposit` in all. */
+  deposit(channelId: string, totalDeposit: bigint, options?: { readonly signal?: AbortSignal | undefined }): Promise<ChannelInfo>
+  /** Takes money out of an open channel, `totalWithdraw` in all; the partner has to agree. */
+  withdraw(
+    channelId: string,
+    totalWithdraw: bigint,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<ChannelInfo>
+  /**
+   * Pays. Resolves when the money is the target's for good.
+   * @throws `NO_ROUTE`, `CAPACITY_SHORT`, `FEE_TOO_HIGH`, `PARTNER_OFFLINE`, `PAYMENT_FAILED`, `PAYMENT_EXPIRED`,
+   * `PAYMENT_ID_TAKEN`,
+   * `TIMEOUT`, `ABORTED`: no money has moved.
+   */
+  pay(request: PaymentRequest): Promise<Payment>
+  /**
+   * Ends a channel: together with the partner if it is there and agrees, which pays out at once; else by the last proof,
+   * which pays out after the challenge period.
+   */
+  close(
+    channelId: string,
+    options?: { readonly how?: 'together' | 'alone' | undefined; readonly signal?: AbortSignal | undefined },
+  ): Promise<ChannelInfo>
+  /** Settles a closed channel whose challenge period is over; see `autoSettle`. */
+  settle(channelId: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<ChannelInfo>
+  channels(): readonly ChannelInfo[]
+  /** @throws `CHANNEL_NOT_FOUND` */
+  channel(channelId: string): ChannelInfo
+  /** Payments that went out or came in, by id; those under way too. */
+  payments(direction?: 'in' | 'out'): AsyncIterable<Payment>
+  /** Payments as they come in. */
+  incoming(options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<ChannelEvents['received']>
+  /** Links the node with an account, whether or not they have a channel. @throws `PARTNER_OFFLINE` */
+  connect(account: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** Waits until what the chain has now is taken in. */
+  caughtUp(signal?: AbortSignal): Promise<void>
+  /** Stops; what is under way goes on when it is started again. The store and the transport remain their owner's. */
+  stop(): Promise<void>
+}
+
+/** Payments that may wait to be taken from {@link ChannelNode.incoming}. */
+const MAX_INCOMING = 10_000
+/** Milliseconds to wait for a partner to see a deposit. */
+const SEEN_TIMEOUT = 30_000
+/** Milliseconds between two looks at what waits for something. */
+const TICK = 1_000
+
+/**
+ * Creates a node of the payment channel network and starts it.
+ * @throws `NOT_DEPLOYED`, `BAD_ARGUMENT`, `STORE_LOCKED` for a second node on one store, `TRANSACTION_REJECTED`, `RPC_FAILED`.
+ * @example
+ * ```ts
+ * const node = await createChannelNode({ signer, tokenNetwork, store, transport, discovery })
+ * await node.open({ partner: bob, deposit: 1_000n })
+ * await node.pay({ to: bob, amount: 10n })
+ * ```
+ */
+export async function createChannelNode(options: ChannelNodeOptions): Promise<ChannelNode> {
+  const { signer, transport, discovery, clock = systemClock, log = silentLogger, fees = NO_FEES, autoSettle = true } = options
+  const tokenNetworks = typeof options.tokenNetwork === 'string' ? [options.tokenNetwork] : options.tokenNetwork
+  assertArgument(tokenNetworks.length > 0, 'tokenNetwork', 'at least one address')
+  assertArgument(signer.provider, 'signer', 'connected to a provider')
+  if (fees) assertFeeSchedule(fees)
+  const store = options.store ?? memoryStore()
+  const release = claim(store, 'channel-node', 'a channel node')
+  const undo: (() => unknown)[] = [release]
+  try {
+    return await start()
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+
+  async function start(): Promise<ChannelNode> {
+    const { chainId: network } = await signer.provider!.getNetwork()
+    const dev = isDevelopmentChain(network)
+    const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30 } = options
+    const chain = await createBlockchainService({
+      signer,
+      tokenNetworks,
+      store,
+      clock,
+      log,
+      confirmations,
+      fromBlock: options.fromBlock ?? 0,
+      pollInterval: options.pollInterval,
+    })
+    undo.push(() => chain.end())
+    const infos = [...chain.networks.values()]
+    const registry = infos[0]!.registry
+    assertArgument(
+      infos.every((info) => info.registry === registry),
+      'tokenNetwork',
+      'of one registry of token networks',
+    )
+    const identity = await nodeIdentity(signer, store, chain.chainId, registry)
+    const { account, key, delegation } = identity
+    const delegations = createDelegations(signer.provider!, chain.chainId, registry)
+    const { channels: loaded, locks: lockBook } = await loadChannels(store)
+    const firstProofs = await loadFirstProofs(store)
+
+    const stopping = new AbortController()
+    const events = createEmitter<ChannelEvents>(log)
+    const journal = createJournal(
+      store,
+      (error) => {
+        const reason = error instanceof Error ? error.message : String(error)
+        log.error('the store has failed: the node stops', { reason })
+        events.emit('stopped', { reason })
+        void stop()
+      },
+      (error) => log.error('an effect failed', { reason: error instanceof Error ? error.message : String(error) }),
+    )
+    const alarm = createAlarmService(log)
+    const links = createLinks({
+      identity: { account, key, delegation },
+      chainId: Number(chain.chainId),
+      instance: toHex(randomBytes(16)),
+      capabilities: fees ? 1 : 0,
+      transport,
+      clock,
+      log,
+      find: async (to, { signal }) => (discovery ? discovery.find(to, { signal }) : []),
+      verifyDelegation: delegations.verify,
+    })
+    undo.push(() => links.close())
+    let confirmed = 0
+    const registrations = new Map<Hex, readonly Hex[]>()
+    const { secp256k1 } = engine()
+    const context: NodeContext = {
+      account,
+      key,
+      delegation,
+      clock,
+      log,
+      journal,
+      links,
+      events,
+      time: {
+        get confirmed() {
+          return confirmed
+        },
+        now: () => Math.max(confirmed, Math.floor(clock.now() / 1000)),
+      },
+      channels: new Map(loaded.map((channel) => [channel.id, channel])),
+      locks: lockBook,
+      digests: (tokenNetwork) => chain.networks.get(tokenNetwork)!.digests,
+      knows: (tokenNetwork) => chain.networks.has(tokenNetwork),
+      recovers: (digest, signature, publicKey) => secp256k1.verify(digest, signature, publicKey),
+      withV: (digest, rs, publicKey, delegated) => {
+        const bytes = new Uint8Array(65 + delegated.length)
+        bytes.set(rs)
+        bytes.set(delegated, 65)
+        bytes[64] = 27
+        if (!secp256k1.verify(digest, bytes.subarray(0, 65), publicKey)) bytes[64] = 28
+        return bytes
+      },
+      noteRegistration: (id, secrethashes) => void registrations.set(id, secrethashes),
+      keepFirstProof: (channelId, proof) => chainState.keepFirstProof(channelId, proof),
+      watchOf: (channelId) => watchOf(identity.secret, channelId),
+    }
+    const { channels } = context
+
+    const proofs = createProofs(context, {
+      accepted(channel, message, lock) {
+        switch (message.type) {
+          case 'payment':
+            transfers.paidDirectly(channel, message)
+            break
+          case 'lock':
+            locks.locked(channel, lock!)
+            break
+          case 'unlock':
+            locks.unlocked(channel, lock!, message.secret)
+            break
+          case 'remove':
+          case 'stream':
+            break
+        }
+        routing.changed(channel)
+      },
+      acknowledged: (channel, nonce) => transfers.acknowledged(channel, nonce),
+      synced(channel) {
+        locks.pursue(channel)
+        routing.changed(channel)
+        rung.dispatchEvent(new Event('seen'))
+      },
+      mayRemove: (lock) => locks.mayRemove(lock),
+    })
+    const rung = new EventTarget()
+    const routing = createRouting({ context, chain, fees, revealTimeout, isSigner: delegations.isSigner })
+    const transfers = createTransfers(context, proofs, {
+      store,
+      revealTimeout,
+      isSigner: delegations.isSigner,
+      plan: routing.plan,
+      blame: routing.blame,
+    })
+    const locks = createLocks(
+      context,
+      proofs,
+      { revealTimeout, maxLockTime: 64 * revealTimeout, holdTime },
+      {
+        requested: (message, by) => transfers.requested(message, by),
+        paid: (lock, secret) => transfers.paid(lock, secret),
+        returned: (channel, lock, report) => transfers.returned(channel, lock, report),
+        received: (lock, channel, amount) => transfers.received(lock, channel, amount),
+        feeFor: (channel, amount) => {
+          if (!fees) throw new SluiceError('PAYMENT_REFUSED', 'this node forwards nothing')
+          return mediationFee(fees, amount, capacityOf(channel))
+        },
+        mayTake: () => true,
+        register: (secrets) => register(secrets),
+      },
+    )
+    const agreements = createAgreements(context, proofs, { consent: options.consent })
+    const chainState = createChainState(context, proofs, chain, firstProofs, {
+      autoSettle,
+      changed(channel) {
+        routing.chainChanged(channel)
+        if (channel.phase === 'open') {
+          keep(channel.partner)
+          if (links.get(channel.partner)) proofs.sync(channel)
+        }
+        if (channel.phase !== 'open') locks.pursue(channel)
+      },
+      foreign: (event, tokenNetwork) => routing.foreign(event, tokenNetwork),
+      secret: (secrethash, secret, at) => locks.onSecretOnChain(secrethash, secret, at),
+    })
+
+    /** Registrations under way: one for each set of secrets. */
+    const registering = new Set<string>()
+    function register(secrets: readonly Uint8Array[]): void {
+      const fresh = secrets.filter((secret) => !registering.has(toHex(secret)))
+      if (fresh.length === 0) return
+      for (const secret of fresh) registering.add(toHex(secret))
+      const id = toHex(engine().sha256(...fresh))
+      chain
+        .registerSecrets(infos[0]!.secretRegistry, fresh, `secrets/${id}`)
+        .catch((error: unknown) => {
+          log.error('secrets could not be registered, trying again', {
+            reason: error instanceof Error ? error.message : String(error),
+          })
+        })
+        .finally(() => {
+          for (const secret of fresh) registering.delete(toHex(secret))
+        })
+    }
+
+    const kept = new Map<Hex, () => void>()
+    function keep(partner: Hex): void {
+      if (!kept.has(partner)) kept.set(partner, links.keep(partner))
+    }
+
+    function onMessage(link: Link, message: ChannelMessage): void {
+      switch (message.type) {
+        case 'payment':
+        case 'lock':
+        case 'unlock':
+        case 'remove':
+        case 'stream':
+          return proofs.accept(link, message)
+        case 'processed':
+          return proofs.processed(link, message)
+        case 'sync':
+          return proofs.onSync(link, message)
+        case 'state':
+          return proofs.onState(link, message)
+        case 'secretRequest':
+          return locks.onSecretRequest(link, message)
+        case 'secretGrant':
+          return locks.onSecretGrant(link, message)
+        case 'reveal':
+          return locks.onReveal(link, message)
+        case 'fail':
+          return locks.onFail(link, message)
+        case 'announcement':
+        case 'gossipRequest':
+        case 'gossipEnd':
+          return routing.onMessage(link, message)
+        case 'openRequest':
+        case 'openConsent':
+        case 'withdrawRequest':
+        case 'withdrawConfirm':
+        case 'closeRequest':
+        case 'closeConfirm':
+        case 'refused':
+          return agreements.onMessage(link, message)
+        default:
+          return
+      }
+    }
+
+    links.onMessage((link, message) => {
+      try {
+        onMessage(link, message)
+      } catch (error) {
+        if (isSluiceError(error)) {
+          const channelId = 'channelId' in message ? message.channelId : undefined
+          log.warn('a peer broke a rule', {
+            account: link.account,
+            type: message.type,
+            code: error.code,
+            reason: error.shortMessage,
+          })
+          events.emit('misbehaved', { channelId, account: link.account, code: error.code, reason: error.shortMessage })
+        }
+        throw error
+      }
+    })
+    links.onLink((link) => {
+      for (const channel of channels.values())
+        if (channel.partner === link.account && channel.phase === 'open') proofs.sync(channel)
+      routing.linked(link)
+      events.emit('peer', { account: link.account, linked: true })
+    })
+    links.onLost((link) => {
+      proofs.lost(link.account)
+      routing.lost(link)
+      events.emit('peer', { account: link.account, linked: false })
+    })
+
+    await transfers.load()
+    await chain.start({
+      event: chainState.event,
+      block: (block) => {
+        confirmed = Math.max(confirmed, block.timestamp)
+        alarm.ring(block)
+      },
+      rollback: () => chainState.reread(),
+    })
+    alarm.onBlock(() => tick())
+    void ticking()
+    for (const channel of channels.values()) {
+      routing.chainChanged(channel)
+      if (channel.phase === 'open') keep(channel.partner)
+    }
+    if (discovery?.announce && transport.endpoint !== undefined) {
+      discovery
+        .announce(transport.endpoint, { signal: stopping.signal })
+        .catch((error: unknown) =>
+          log.warn('this node could not be announced', { reason: error instanceof Error ? error.message : String(error) }),
+        )
+    }
+
+    function tick(): void {
+      chainState.tick()
+      for (const channel of channels.values()) {
+        agreements.expire(channel)
+        if (isOverdue(channel, clock.now())) proofs.resend(channel)
+      }
+      locks.pursue()
+    }
+
+    async function ticking(): Promise<void> {
+      while (!stopping.signal.aborted) {
+        await clock.sleep(TICK, stopping.signal).catch(() => {})
+        if (!stopping.signal.aborted) tick()
+      }
+    }
+
+    const only = (tokenNetwork: string | undefined): Hex => {
+      const address = (tokenNetwork ?? (infos.length === 1 ? infos[0]!.address : undefined))?.toLowerCase() as Hex | undefined
+      assertArgument(address !== undefined && chain.networks.has(address), 'tokenNetwork', 'one of the node')
+      return address
+    }
+    const find = (channelId: string): Channel => {
+      const channel = channels.get(channelId.toLowerCase() as Hex)
+      if (!channel) throw noChannel(channelId)
+      return channel
+    }
+
+    /** Waits until something about a channel holds, or the time is over. */
+    const until = (what: string, holds: () => boolean, signal: AbortSignal | undefined, ms?: number): Promise<void> =>
+      withDeadline({ what, ms, signal, clock }, async (ended) => {
+        while (!holds() && !ended.aborted) await clock.sleep(20, ended).catch(() => {})
+      })
+
+    /** Waits until the partner has seen our deposit, if it is there: before, it can't be spent. */
+    const seen = (channel: Channel, deposit: bigint, signal: AbortSignal | undefined): Promise<void> =>
+      until(
+        'confirmation of the partner',
+        () => channel.seenDeposit >= deposit || !links.get(channel.partner),
+        signal,
+        SEEN_TIMEOUT,
+      ).catch((error: unknown) => {
+        if (!isSluiceError(error, 'TIMEOUT')) throw error
+      })
+
+    let stopped: Promise<void> | undefined
+    function stop(): Promise<void> {
+      return (stopped ??= (async () => {
+        stopping.abort()
+        for (const letGo of kept.values()) letGo()
+        routing.stop()
+        await links.close()
+        await chain.end()
+        await discovery?.close()
+        await journal.settled().catch(() => {})
+        events.clear()
+        release()
+      })())
+    }
+
+    return {
+      account,
+      chainId: chain.chainId,
+      events,
+      alarm,
+
+      async open({ partner: to, deposit = 0n, tokenNetwork, signal }) {
+        const at = only(tokenNetwork)
+        const partner = to.toLowerCase() as Hex
+        const shown = await chain.channel(at, partner)
+        const link =
+          links.get(partner) ??
+          (await links.connect(partner, { signal }).catch((error: unknown) => {
+            if (isSluiceError(error, 'ABORTED')) throw error
+            return undefined // opened without its consent then
+          }))
+        const channelId = channelIdOf(account, partner, Number(shown.epoch) + 1)
+        const consent =
+          link && shown.state !== 1n && shown.state !== 2n ? await agreements.open(link, at, channelId, signal) : undefined
+        await chain.open(at, partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0), {
+          signal,
+        })
+        await until('confirmation of the channel', () => (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit, signal)
+        const channel = channels.get(channelId)!
+        await seen(channel, deposit, signal)
+        return info(channel)
+      },
+
+      async deposit(channelId, totalDeposit, { signal } = {}) {
+        const channel = find(channelId)
+        const more = totalDeposit - channel.ownDeposit
+        assertArgument(more > 0n, 'totalDeposit', `above ${channel.ownDeposit}`)
+        await chain.deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal })
+        await until('confirmation of the deposit', () => channel.ownDeposit >= totalDeposit, signal)
+        await seen(channel, totalDeposit, signal)
+        return info(channel)
+      },
+
+      async withdraw(channelId, totalWithdraw, { signal } = {}) {
+        const channel = find(channelId)
+        const { validUntil, signature } = await agreements.withdraw(channel, totalWithdraw, signal)
+        await chain.withdraw(channel.tokenNetwork, channel.partner, totalWithdraw, validUntil, signature, { signal })
+        await until('confirmation of the withdrawal', () => channel.ownWithdrawn >= totalWithdraw, signal)
+        return info(channel)
+      },
+
+      pay: ({ to, tokenNetwork, id, ...request }) => {
+        assertArgument(request.amount > 0n, 'amount', 'at least 1')
+        assertArgument(id === undefined || /^0x[0-9a-fA-F]{64}$/.test(id), 'id', '32 bytes as hex')
+        assertArgument(/^0x[0-9a-fA-F]{40}$/.test(to) && to.toLowerCase() !== account, 'to', 'the address of another account')
+        return transfers.pay({
+          ...request,
+          to: to.toLowerCase() as Hex,
+          tokenNetwork: only(tokenNetwork),
+          id: id?.toLowerCase() as Hex | undefined,
+        })
+      },
+
+      async close(channelId, { how, signal } = {}) {
+        const channel = find(channelId)
+        if (how !== 'alone') {
+          try {
+            const { balance1, balance2, validUntil, signature } = await agreements.close(channel, signal)
+            const pair = channel.first ? ([account, channel.partner] as const) : ([channel.partner, account] as const)
+            const none = new Uint8Array(0)
+            await chain.closeCooperatively(
+              channel.tokenNetwork,
+              pair,
+              [balance1, balance2],
+              validUntil,
+              channel.first ? [none, signature] : [signature, none],
+              { signal },
+            )
+            await until('confirmation of the closing', () => channel.phase === 'settled', signal)
+            return info(channel)
+          } catch (error) {
+            if (
+              how === 'together' ||
+              !isSluiceError(error) ||
+              isSluiceError(error, 'ABORTED') ||
+              isSluiceError(error, 'CHANNEL_NOT_OPEN')
+            )
+              throw error
+            log.info('the channel is closed alone', { channelId: channel.id, code: error.code, reason: error.shortMessage })
+          }
+        }
+        const proof = chainState.theirProof(channel) ?? NO_PROOF
+        await chain.close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
+        await until('confirmation of the closing', () => channel.phase !== 'open', signal)
+        return info(channel)
+      },
+
+      async settle(channelId, { signal } = {}) {
+        const channel = find(channelId)
+        const { presented, closedByUs, partner } = channel
+        if (channel.phase === 'open' || !presented)
+          throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channelId} is ${channel.phase}, not closed`, {
+            details: { channelId },
+          })
+        if (channel.phase === 'closed') {
+          const [closer, other] = closedByUs ? [account, partner] : [partner, account]
+          await chain.settle(channel.tokenNetwork, channel.id, closer, other, presented, { signal })
+          await until('confirmation of the settlement', () => channel.phase === 'settled', signal)
+        }
+        return info(channel)
+      },
+
+      channels: () => [...channels.values()].map(info),
+      channel: (channelId) => info(find(channelId)),
+
+      async *payments(direction) {
+        await journal.settled()
+        const underWay = new Set<Hex>()
+        if (direction !== 'in') {
+          for (const payment of transfers.pending) {
+            underWay.add(payment.id)
+            yield payment
+          }
+        }
+        for (const each of direction ? [direction] : (['out', 'in'] as const)) {
+          for await (const payment of loadPayments(store, each))
+            if (each === 'in' || !underWay.has(payment.id)) yield publicPayment(payment)
+        }
+      },
+
+      incoming: ({ signal } = {}) => incoming(events, signal, stopping.signal),
+
+      async connect(to, { signal } = {}) {
+        await links.connect(to.toLowerCase(), { signal })
+      },
+
+      caughtUp: (signal) => chain.caughtUp(signal),
+      stop,
+    }
+
+    function info(channel: Channel): ChannelInfo {
+      return {
+        id: channel.id,
+        tokenNetwork: channel.tokenNetwork,
+        partner: channel.partner,
+        phase: channel.phase,
+        totalDeposit: channel.ownDeposit,
+        totalWithdraw: channel.ownWithdrawn,
+        partnerTotalDeposit: channel.theirDeposit,
+        partnerTotalWithdraw: channel.theirWithdrawn,
+        capacity: isSettledFor(channel) ? 0n : capacityOf(channel),
+        partnerCapacity: isSettledFor(channel) ? 0n : partnerCapacityOf(channel),
+        locked: channel.own.locks.total,
+        partnerLocked: channel.theirs.locks.total,
+        settleAt: channel.settleAt,
+        online: channel.synced,
+      }
+    }
+  }
+}
+
+const NONE: Hex = `0x${'00'.repeat(32)}`
+const EMPTY = new Uint8Array(0)
+/** What a channel is closed with if the partner has signed nothing. */
+const NO_PROOF = {
+  nonce: 0,
+  transferred: 0n,
+  locked: 0n,
+  locksroot: NONE,
+  stream: NONE,
+  ref: NONE,
+  watch: NONE,
+  signature: EMPTY,
+  steps: EMPTY,
+} as const
+
+/** Payments as they come in, until either signal fires. @throws `OVERLOADED` when they are not taken. */
+async function* incoming(
+  events: Events<ChannelEvents>,
+  signal: AbortSignal | undefined,
+  stopped: AbortSignal,
+): AsyncIterable<ChannelEvents['received']> {
+  const waiting: ChannelEvents['received'][] = []
+  let wake = (): void => {}
+  const ring = (): void => wake()
+  const off = events.on('received', (payment) => {
+    if (waiting.length <= MAX_INCOMING) waiting.push(payment)
+    wake()
+  })
+  signal?.addEventListener('abort', ring)
+  stopped.addEventListener('abort', ring)
+  try {
+    while (!signal?.aborted && !stopped.aborted) {
+      const next = waiting.shift()
+      if (next) yield next
+      else await new Promise<void>((resolve) => (wake = resolve))
+      if (waiting.length > MAX_INCOMING)
+        throw new SluiceError('OVERLOADED', `more than ${MAX_INCOMING} payments have not been taken`, {
+          details: { limit: MAX_INCOMING },
+        })
+    }
+  } finally {
+    off()
+    signal?.removeEventListener('abort', ring)
+    stopped.removeEventListener('abort', ring)
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * What the chain does to a node's channels, and what the node does about it: shows the newer proof, registers releases,
+ * settles, takes out what is left.
+ * @module
+ */
+import { fromHex, toHex, type Hex } from '../../core/bytes.ts'
+import { isSluiceError, SluiceError } from '../../core/errors.ts'
+import type { BlockchainService, OnChainProof } from '../chain/blockchainService.ts'
+import type { ChainEvent } from '../chain/chainEvents.ts'
+import { encodeSteps } from '../stream/streamTerms.ts'
+import { freshSide, paidBy, proofOf, ZERO_32, type Side } from '../state/side.ts'
+import { bytes, decode, encode, raw, address } from '../wire/codec.ts'
+import { NO_HASH } from '../wire/messages.ts'
+import type { FirstProof } from './agreements.ts'
+import { newChannel, proofChannel, sideKey, encodeSide, type Channel, type Presented } from './channel.ts'
+import type { NodeContext } from './context.ts'
+import type { Proofs } from './proofs.ts'
+
+const firstProofLayout = { watch: raw(32), signature: bytes(1024), publicKey: raw(65), address, delegation: bytes(1024) } as const
+const firstKey = (channelId: Hex): string => `first/${channelId}`
+
+/** See {@link createChainState}. */
+export interface ChainState {
+  event(event: ChainEvent, tokenNetwork: Hex): Promise<void>
+  /** Does what is due by now: updates, settlements. */
+  tick(): void
+  /** Reads the channels again: the chain has lost blocks. */
+  reread(): Promise<void>
+  keepFirstProof(channelId: Hex, proof: FirstProof): void
+  /** The partner's last proof as the contract takes it; undefined if it has signed none. */
+  theirProof(channel: Channel): OnChainProof | undefined
+}
+
+/** What else happens with the chain's events. */
+export interface ChainStateHandlers {
+  /** A channel of this node was opened or changed: it may be routed over, synchronised, linked. */
+  changed(channel: Channel): void
+  /** A channel of others. */
+  foreign(event: ChainEvent, tokenNetwork: Hex): void
+  secret(secrethash: Hex, secret: Uint8Array, at: number): void
+  readonly autoSettle: boolean
+}
+
+const NOTHING: Presented = { nonce: 0, transferred: 0n, locked: 0n, locksroot: NO_HASH }
+
+/** Creates what keeps a node's channels as the chain has them. */
+export function createChainState(
+  context: NodeContext,
+  proofs: Proofs,
+  chain: BlockchainService,
+  firstProofs: Map<Hex, FirstProof>,
+  handlers: ChainStateHandlers,
+): ChainState {
+  const { account, channels, events, journal, log, time, key } = context
+  /** Secrets of a registration whose end has not come yet. */
+  let revealed: { readonly secrethash: Hex; readonly secret: Uint8Array }[] = []
+  /** Transactions under way. */
+  const busy = new Set<string>()
+
+  /** Sends a transaction that is due, once at a time; what has come too late is settled otherwise. */
+  const send = (what: string, channel: Channel, run: () => Promise<unknown>): void => {
+    const id = `${what}/${channel.id}`
+    if (busy.has(id)) return
+    busy.add(id)
+    run()
+      .then(
+        () => log.info(`${what} done`, { channelId: channel.id }),
+        (error: unknown) =>
+          log.warn(`${what} failed`, {
+            channelId: channel.id,
+            reason: isSluiceError(error) ? `${error.code}: ${error.shortMessage}` : String(error),
+          }),
+      )
+      .finally(() => busy.delete(id))
+  }
+
+  const theirProof = (channel: Channel): OnChainProof | undefined => {
+    const { theirs, theirSigner, theirChannel, theirWatch } = channel
+    if (!theirs.signature || !theirSigner || !theirChannel) return undefined
+    const proof = proofOf(theirChannel, theirs)
+    const digest = context.digests(channel.tokenNetwork).BalanceProof(proof)
+    const { stream } = theirs
+    return {
+      nonce: theirs.nonce,
+      transferred: theirs.transferred,
+      locked: theirs.locks.total,
+      locksroot: toHex(theirs.locks.root),
+      stream: toHex(proof.stream),
+      ref: toHex(theirs.reference),
+      watch: toHex(theirWatch!),
+      signature: context.withV(digest, theirs.signature, theirSigner.publicKey, theirSigner.delegation),
+      steps: stream && stream.steps > 0 ? encodeSteps(stream) : new Uint8Array(0),
+    }
+  }
+
+  const onOpened = (event: ChainEvent & { type: 'opened' }, tokenNetwork: Hex): void => {
+    const { channelId, participant1, participant2, epoch, consented } = event
+    const partner = participant1 === account ? participant2 : participant1
+    if (!channels.has(channelId)) {
+      const watch = context.watchOf(channelId)
+      const channel = newChannel(
+        { id: channelId, tokenNetwork, partner, first: participant1 === account, epoch, consented },
+        watch,
+      )
+      const first = firstProofs.get(channelId)
+      if (consented && first) {
+        // Both have signed a first proof that says nothing: the next ones are number two.
+        const own = proofOf(channel.ownChannel, { ...freshSide, nonce: 1 })
+        channel.own = {
+          ...freshSide,
+          nonce: 1,
+          signature: key.sign(context.digests(tokenNetwork).BalanceProof(own)).slice(0, 64),
+        }
+        channel.theirs = { ...freshSide, nonce: 1, signature: first.signature.slice(0, 64) }
+        channel.theirWatch = first.watch
+        channel.theirChannel = proofChannel(channelId, first.watch)
+        channel.theirSigner = { publicKey: first.publicKey, address: first.address, delegation: first.delegation }
+        channel.acked = channel.durable = channel.stored = 1
+        saveSides(channel)
+        firstProofs.delete(channelId)
+        journal.delete(firstKey(channelId))
+      }
+      channels.set(channelId, channel)
+      proofs.saveChannel(channel)
+      journal.then(() => events.emit('opened', { channelId, tokenNetwork, partner }))
+    }
+    handlers.changed(channels.get(channelId)!)
+  }
+
+  const saveSides = (channel: Channel): void => {
+    journal.put(sideKey(channel.id, true), () => encodeSide(channel.own))
+    journal.put(sideKey(channel.id, false), () => encodeSide(channel.theirs))
+  }
+
+  const onClosed = (channel: Channel, { closer, fromPartner, settleAt }: ChainEvent & { type: 'closed' }): void => {
+    channel.phase = 'closed'
+    channel.settleAt = settleAt
+    channel.closedByUs = closer === account
+    channel.presented = { fromPartner, fromCloser: NOTHING }
+    journal.then(() => events.emit('closed', { channelId: channel.id, closer, settleAt }))
+  }
+
+  /** Shows what the partner signed last, if it has closed the channel and signed more than is shown. */
+  const answer = (channel: Channel): void => {
+    const { presented, closedByUs, theirs, settleAt } = channel
+    if (closedByUs || !presented || time.now() >= settleAt) return
+    if (theirs.nonce <= presented.fromCloser.nonce || !isWorth(theirs, presented.fromCloser)) return
+    const proof = theirProof(channel)
+    if (proof)
+      send('update balance proof', channel, () =>
+        chain.update(channel.tokenNetwork, channel.id, channel.partner, presented, proof),
+      )
+  }
+
+  const settle = (channel: Channel): void => {
+    const { presented, settleAt, closedByUs, partner } = channel
+    if (!presented || !handlers.autoSettle || time.confirmed < settleAt) return
+    const [closer, other] = closedByUs ? [account, partner] : [partner, account]
+    send('settle channel', channel, () => chain.settle(channel.tokenNetwork, channel.id, closer, other, presented))
+  }
+
+  return {
+    theirProof,
+
+    keepFirstProof(channelId, proof) {
+      firstProofs.set(channelId, proof)
+      journal.put(firstKey(channelId), () => encode(firstProofLayout, proof))
+    },
+
+    async event(event, tokenNetwork) {
+      switch (event.type) {
+        case 'secret':
+          revealed.push({ secrethash: event.secrethash, secret: fromHex(event.secret, 32) })
+          return
+        case 'registered': {
+          const secrets = revealed.slice(-event.count)
+          revealed = []
+          if (!secrets.some(({ secrethash }) => [...context.locks.of(secrethash)].length > 0)) return
+          const at = await chain.revealedAt(tokenNetwork, event.key)
+          context.noteRegistration(
+            event.key,
+            secrets.map(({ secrethash }) => secrethash),
+          )
+          for (const { secrethash, secret } of secrets) handlers.secret(secrethash, secret, at)
+          return
+        }
+        case 'opened':
+          if (event.participant1 !== account && event.participant2 !== account) return handlers.foreign(event, tokenNetwork)
+          onOpened(event, tokenNetwork)
+          break
+        default: {
+          const channel = channels.get(event.channelId)
+          if (!channel) return handlers.foreign(event, tokenNetwork)
+          apply(channel, event)
+        }
+      }
+      await journal.settled()
+    },
+
+    tick() {
+      for (const channel of channels.values()) {
+        if (channel.phase !== 'closed') continue
+        answer(channel)
+        settle(channel)
+      }
+    },
+
+    async reread() {
+      for (const channel of channels.values()) {
+        const shown = await chain.channel(channel.tokenNetwork, channel.partner)
+        if (shown.channelId !== channel.id) {
+          log.error('the chain has lost a channel', { channelId: channel.id, partner: channel.partner })
+          continue
+        }
+        const [own, theirs] = channel.first ? (['1', '2'] as const) : (['2', '1'] as const)
+        channel.ownDeposit = shown[`deposit${own}`]
+        channel.theirDeposit = shown[`deposit${theirs}`]
+        channel.ownWithdrawn = shown[`withdrawn${own}`]
+        channel.theirWithdrawn = shown[`withdrawn${theirs}`]
+        if (shown.state === 1n) {
+          channel.phase = 'open'
+          channel.presented = undefined
+          channel.settleAt = 0
+        }
+        proofs.saveChannel(channel)
+        handlers.changed(channel)
+      }
+      await journal.settled()
+    },
+  }
+
+  function apply(channel: Channel, event: Exclude<ChainEvent, { type: 'opened' | 'secret' | 'registered' }>): void {
+    const { id: channelId } = channel
+    switch (event.type) {
+      case 'deposited': {
+        const { participant, totalDeposit } = event
+        if (participant === account) channel.ownDeposit = totalDeposit
+        else channel.theirDeposit = totalDeposit
+        journal.then(() => events.emit('deposited', { channelId, participant, totalDeposit }))
+        break
+      }
+      case 'withdrawn': {
+        const { participant, totalWithdraw } = event
+        if (participant === account) {
+          channel.ownWithdrawn = totalWithdraw
+          if (channel.ownWithdraw && channel.ownWithdraw.amount <= totalWithdraw) channel.ownWithdraw = undefined
+        } else {
+          channel.theirWithdrawn = totalWithdraw
+          if (channel.theirWithdraw && channel.theirWithdraw.amount <= totalWithdraw) channel.theirWithdraw = undefined
+        }
+        journal.then(() => events.emit('withdrawn', { channelId, participant, totalWithdraw }))
+        break
+      }
+      case 'closed':
+        onClosed(channel, event)
+        break
+      case 'updated':
+        if (channel.presented) channel.presented = { ...channel.presented, fromCloser: event.fromCloser }
+        break
+      case 'settled': {
+        const { paid1, paid2, locked1, locked2, cooperative } = event
+        channel.phase = 'settled'
+        channel.leftLocked = { locked1, locked2 }
+        journal.then(() => events.emit('settled', { channelId, paid: channel.first ? paid1 : paid2, cooperative }))
+        break
+      }
+      case 'unlocked': {
+        if (!channel.leftLocked) break
+        const first = (event.sender === account) === channel.first
+        const left = channel.leftLocked[first ? 'locked1' : 'locked2'] - event.toReceiver - event.toSender
+        channel.leftLocked = { ...channel.leftLocked, [first ? 'locked1' : 'locked2']: left }
+        break
+      }
+    }
+    proofs.saveChannel(channel)
+    handlers.changed(channel)
+  }
+}
+
+/** Whether a proof says more than one that was presented: an equal one is not worth its gas. */
+function isWorth(side: Side, shown: Presented): boolean {
+  return paidBy(side) > shown.transferred || side.locks.total !== shown.locked
+}
+
+/** Reads the first proofs that wait for their channels. */
+export async function loadFirstProofs(store: {
+  list(prefix: string): AsyncIterable<readonly [string, Uint8Array]>
+}): Promise<Map<Hex, FirstProof>> {
+  const found = new Map<Hex, FirstProof>()
+  for await (const [at, value] of store.list('first/'))
+    found.set(at.slice('first/'.length) as Hex, decode(firstProofLayout, value))
+  return found
+}
+
+/** The error for a channel that isn't there. */
+export function noChannel(what: string): SluiceError {
+  return new SluiceError('CHANNEL_NOT_FOUND', `there is no channel ${what}`, { details: { channel: what } })
+}
+
+/** 32 zero bytes stand for no watch. */
+export const NO_WATCH = ZERO_32

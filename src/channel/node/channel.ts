@@ -1,0 +1,394 @@
+/**
+ * A channel as a node keeps it, and what of it can be spent.
+ * @module
+ */
+import { concatBytes, fromHex, type Hex } from '../../core/bytes.ts'
+import { engine } from '../../core/crypto/engine.ts'
+import type { Store } from '../../core/store/store.ts'
+import { lockTreeOf, type Lock } from '../state/lockTree.ts'
+import { freshSide, paidBy, promisedBy, ZERO_32, type Side, type UnsignedSide } from '../state/side.ts'
+import {
+  address,
+  bytes,
+  decode,
+  encode,
+  flag,
+  hex32,
+  list,
+  optional,
+  raw,
+  text,
+  u128,
+  u16,
+  u32,
+  u64,
+  u8,
+  type ValuesOf,
+} from '../wire/codec.ts'
+import { decodeChannelMessage, MAX_HOPS } from '../wire/messages.ts'
+
+/** Where a channel stands on chain, as far as that is confirmed. */
+export const phases = ['open', 'closed', 'settled'] as const
+/** One of {@link phases}. */
+export type Phase = (typeof phases)[number]
+
+/** Something that both sides have to agree on, and that blocks what would contradict it until then. */
+export interface Pending {
+  readonly amount: bigint
+  /** Unix seconds. */
+  readonly validUntil: number
+}
+
+/** A channel of this node. Its fields change only in `node/`, and each change goes through the journal. */
+export interface Channel {
+  readonly id: Hex
+  readonly tokenNetwork: Hex
+  readonly partner: Hex
+  /** Whether this node is participant 1, the lower address. */
+  readonly first: boolean
+  readonly epoch: number
+  phase: Phase
+  own: Side
+  theirs: Side
+  /** What this node's proofs name: keccak-256 of channel id and its watch secret. */
+  readonly ownChannel: Uint8Array
+  theirChannel: Uint8Array | undefined
+  theirWatch: Uint8Array | undefined
+
+  // On chain, confirmed here.
+  ownDeposit: bigint
+  theirDeposit: bigint
+  ownWithdrawn: bigint
+  theirWithdrawn: bigint
+  consented: boolean
+  /** Unix seconds; 0 while open. */
+  settleAt: number
+  closedByUs: boolean
+  /** What the closer presented of the other side, and the other side of the closer. */
+  presented: { readonly fromPartner: Presented; readonly fromCloser: Presented } | undefined
+  /** Locked by side 1 and side 2 when the channel was settled. */
+  leftLocked: { readonly locked1: bigint; readonly locked2: bigint } | undefined
+
+  /** This node's deposit as the partner has said it is confirmed there. */
+  seenDeposit: bigint
+  ownWithdraw: Pending | undefined
+  theirWithdraw: Pending | undefined
+  /** While the partner could end the channel with these balances, nothing else may be signed. */
+  closing: Pending | undefined
+
+  /** Key that signs the partner's proofs, and what shows that it may. */
+  theirSigner: { readonly publicKey: Uint8Array; readonly address: Hex; readonly delegation: Uint8Array } | undefined
+
+  // Only in memory.
+  /** The highest of this node's nonces that the partner has acknowledged. */
+  acked: number
+  /** Whether the partner has said where it stands since its link was opened. */
+  synced: boolean
+  /** Encoded proof messages above `acked`, by nonce: they are sent again until the partner has them. */
+  readonly unacked: Map<number, Uint8Array>
+  /** The highest of the partner's nonces that is durable here, and so may be acknowledged. */
+  stored: number
+  /** The highest of this node's nonces that is durable, and so may leave. */
+  durable: number
+  /** When the partner last acknowledged something, in milliseconds. */
+  progressAt: number
+}
+
+/** One side's balance as it was presented to the contract. */
+export interface Presented {
+  readonly nonce: number
+  readonly transferred: bigint
+  readonly locked: bigint
+  readonly locksroot: Hex
+}
+
+/** What of a lock travels with it and is needed after a restart. */
+export interface LockRecord extends Lock {
+  readonly paymentId: Hex
+  readonly initiator: Hex
+  readonly target: Hex
+  readonly total: bigint
+  readonly route: readonly { readonly node: Hex; readonly channelId: Hex; readonly amount: bigint; readonly expiry: number }[]
+  /** The lock on the other side of this node that it was forwarded from, or to. */
+  readonly twin: { readonly channelId: Hex; readonly index: number } | undefined
+  /** Known, so the lock can be claimed: by this node if the partner locked it. */
+  readonly secret: Hex | undefined
+  /** Given back to the partner that locked it: it will be removed, and never claimed. */
+  readonly givenBack: boolean
+}
+
+/** A pending lock and where it lies. */
+export interface LockEntry {
+  readonly channel: Channel
+  /** Whether this node locked it; else the partner did. */
+  readonly own: boolean
+  readonly lock: LockRecord
+}
+
+/** The pending locks of all channels. */
+export interface LockBook {
+  get(channelId: Hex, own: boolean, index: number): LockEntry | undefined
+  set(entry: LockEntry): void
+  delete(channelId: Hex, own: boolean, index: number): void
+  /** Those that one secret opens. */
+  of(secrethash: Hex): Iterable<LockEntry>
+  all(): Iterable<LockEntry>
+}
+
+/** Creates an empty book. */
+export function createLockBook(): LockBook {
+  const entries = new Map<string, LockEntry>()
+  const bySecret = new Map<Hex, Set<string>>()
+  return {
+    get: (channelId, own, index) => entries.get(lockKey(channelId, own, index)),
+    set(entry) {
+      const key = lockKey(entry.channel.id, entry.own, entry.lock.index)
+      entries.set(key, entry)
+      const { secrethash } = entry.lock
+      const keys = bySecret.get(secrethash)
+      if (keys) keys.add(key)
+      else bySecret.set(secrethash, new Set([key]))
+    },
+    delete(channelId, own, index) {
+      const key = lockKey(channelId, own, index)
+      const entry = entries.get(key)
+      if (!entry) return
+      entries.delete(key)
+      const keys = bySecret.get(entry.lock.secrethash)!
+      keys.delete(key)
+      if (keys.size === 0) bySecret.delete(entry.lock.secrethash)
+    },
+    of: (secrethash) => [...(bySecret.get(secrethash) ?? [])].map((key) => entries.get(key)!),
+    all: () => [...entries.values()],
+  }
+}
+
+const presentedLayout = { nonce: u64, transferred: u128, locked: u128, locksroot: hex32 } as const
+const pendingLayout = { amount: u128, validUntil: u64 } as const
+const channelLayout = {
+  tokenNetwork: address,
+  partner: address,
+  first: flag,
+  epoch: u64,
+  phase: u8,
+  ownDeposit: u128,
+  theirDeposit: u128,
+  ownWithdrawn: u128,
+  theirWithdrawn: u128,
+  seenDeposit: u128,
+  consented: flag,
+  settleAt: u64,
+  closedByUs: flag,
+  fromPartner: optional(presentedLayout),
+  fromCloser: optional(presentedLayout),
+  leftLocked: optional({ locked1: u128, locked2: u128 }),
+  ownChannel: raw(32),
+  theirWatch: optional({ watch: raw(32) }),
+  ownWithdraw: optional(pendingLayout),
+  theirWithdraw: optional(pendingLayout),
+  closing: optional(pendingLayout),
+  theirSigner: optional({ publicKey: raw(65), address, delegation: bytes(1024) }),
+} as const
+const streamLayout = { anchor: hex32, unit: u128, length: u32, steps: u32, preimage: hex32 } as const
+const sideLayout = {
+  nonce: u64,
+  transferred: u128,
+  reference: raw(32),
+  signature: optional({ rs: raw(64) }),
+  stream: optional(streamLayout),
+} as const
+const lockLayout = {
+  index: u16,
+  amount: u128,
+  expiry: u64,
+  secrethash: hex32,
+  paymentId: hex32,
+  initiator: address,
+  target: address,
+  total: u128,
+  route: list({ node: address, channelId: hex32, amount: u128, expiry: u64 }, MAX_HOPS),
+  twin: optional({ channelId: hex32, index: u16 }),
+  secret: optional({ secret: hex32 }),
+  givenBack: flag,
+} as const
+/** What was refused once and is kept as it is. */
+export const evidenceLayout = { message: bytes(65_535), reason: text(256) } as const
+
+/** Where a channel is kept. */
+export const channelKey = (id: Hex): string => `channel/${id}`
+/** Where one side of it is kept. */
+export const sideKey = (id: Hex, own: boolean): string => `side/${id}/${own ? 'own' : 'theirs'}`
+/** Where a lock is kept. */
+export const lockKey = (id: Hex, own: boolean, index: number): string =>
+  `lock/${id}/${own ? 'own' : 'theirs'}/${String(index).padStart(5, '0')}`
+
+/** Proofs that may wait for the partner's receipt; beyond, no more are signed. */
+export const OUTBOX = 1024
+/** Where a proof message waits for its receipt: a ring, so that nothing has to be deleted. */
+export const outKey = (id: Hex, nonce: number): string => `out/${id}/${nonce % OUTBOX}`
+
+/** The bytes of a channel without its sides. */
+export function encodeChannel(channel: Channel): Uint8Array {
+  return encode(channelLayout, {
+    ...channel,
+    phase: phases.indexOf(channel.phase),
+    fromPartner: channel.presented?.fromPartner,
+    fromCloser: channel.presented?.fromCloser,
+    theirWatch: channel.theirWatch && { watch: channel.theirWatch },
+  })
+}
+
+/** The bytes of one side without its locks. */
+export function encodeSide({ nonce, transferred, reference, signature, stream }: Side): Uint8Array {
+  return encode(sideLayout, { nonce, transferred, reference, signature: signature && { rs: signature }, stream })
+}
+
+/** The bytes of a lock. */
+export function encodeLock(lock: LockRecord): Uint8Array {
+  return encode(lockLayout, { ...lock, secret: lock.secret && { secret: lock.secret } })
+}
+
+/** Reads all channels of a store, and the locks with what belongs to them. */
+export async function loadChannels(store: Store): Promise<{ readonly channels: Channel[]; readonly locks: LockBook }> {
+  const locks = new Map<string, LockRecord>()
+  for await (const [key, value] of store.list('lock/')) {
+    const { secret, ...lock } = decode(lockLayout, value)
+    locks.set(key, { ...lock, secret: secret?.secret })
+  }
+  const sides = new Map<string, ValuesOf<typeof sideLayout>>()
+  for await (const [key, value] of store.list('side/')) sides.set(key, decode(sideLayout, value))
+  const sideOf = (id: Hex, own: boolean): Side => {
+    const stored = sides.get(sideKey(id, own))
+    if (!stored) return freshSide
+    const prefix = lockKey(id, own, 0).slice(0, -5)
+    const pending = [...locks].filter(([key]) => key.startsWith(prefix)).map(([, lock]) => lock)
+    return { ...stored, signature: stored.signature?.rs, locks: lockTreeOf(pending) }
+  }
+  const channels: Channel[] = []
+  for await (const [key, value] of store.list('channel/')) {
+    const id = key.slice('channel/'.length) as Hex
+    const { fromPartner, fromCloser, theirWatch, phase, ...rest } = decode(channelLayout, value)
+    channels.push({
+      ...rest,
+      id,
+      phase: phases[phase]!,
+      presented: fromPartner && fromCloser && { fromPartner, fromCloser },
+      theirWatch: theirWatch?.watch,
+      theirChannel: theirWatch && proofChannel(id, theirWatch.watch),
+      own: sideOf(id, true),
+      theirs: sideOf(id, false),
+      acked: 0,
+      synced: false,
+      unacked: new Map(),
+      stored: 0,
+      durable: 0,
+      progressAt: 0,
+    })
+    const channel = channels.at(-1)!
+    channel.durable = channel.own.nonce
+    channel.stored = channel.theirs.nonce
+    for await (const [, packet] of store.list(`out/${id}/`)) {
+      const message = decodeChannelMessage(packet)
+      if ('nonce' in message && message.nonce <= channel.own.nonce && message.nonce > channel.own.nonce - OUTBOX)
+        channel.unacked.set(message.nonce, packet)
+    }
+  }
+  const book = createLockBook()
+  for (const channel of channels) {
+    for (const own of [true, false]) {
+      for (const index of (own ? channel.own : channel.theirs).locks.locks.keys()) {
+        book.set({ channel, own, lock: locks.get(lockKey(channel.id, own, index))! })
+      }
+    }
+  }
+  return { channels, locks: book }
+}
+
+/** What the balance proofs of one side name. */
+export function proofChannel(id: Hex, watch: Uint8Array): Uint8Array {
+  return engine().keccak256(concatBytes(fromHex(id, 32), watch))
+}
+
+/** The id of a channel. */
+export function channelIdOf(a: Hex, b: Hex, epoch: number): Hex {
+  const [low, high] = a.toLowerCase() < b.toLowerCase() ? [a, b] : [b, a]
+  const bytes = new Uint8Array(96)
+  bytes.set(fromHex(low, 20), 12)
+  bytes.set(fromHex(high, 20), 44)
+  new DataView(bytes.buffer).setBigUint64(88, BigInt(epoch))
+  return `0x${Array.from(engine().keccak256(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+}
+
+/**
+ * What this node can send now: deposit - withdrawn + received - sent - pending locks, where a deposit counts once both
+ * ends have seen it and a withdrawal as soon as it is agreed.
+ */
+export function capacityOf(channel: Channel): bigint {
+  const deposit = channel.ownDeposit < channel.seenDeposit ? channel.ownDeposit : channel.seenDeposit
+  return available(deposit, channel.ownWithdrawn, channel.ownWithdraw, channel.theirs, channel.own)
+}
+
+/** What the partner can send now, with `side` as its last word. */
+export function partnerCapacityOf(channel: Channel, side: UnsignedSide = channel.theirs): bigint {
+  return available(channel.theirDeposit, channel.theirWithdrawn, channel.theirWithdraw, channel.own, side)
+}
+
+function available(
+  deposit: bigint,
+  withdrawn: bigint,
+  pending: Pending | undefined,
+  received: UnsignedSide,
+  sent: UnsignedSide,
+): bigint {
+  const out = pending && pending.amount > withdrawn ? pending.amount : withdrawn
+  return deposit - out + paidBy(received) - paidBy(sent) - promisedBy(sent)
+}
+
+/** What would be paid out to this node and to its partner if the channel ended now, locks left aside. */
+export function balancesOf(channel: Channel): { readonly own: bigint; readonly theirs: bigint } {
+  const sent = paidBy(channel.own) - paidBy(channel.theirs)
+  return { own: channel.ownDeposit - channel.ownWithdrawn - sent, theirs: channel.theirDeposit - channel.theirWithdrawn + sent }
+}
+
+/** Whether nothing more can be paid in a channel. */
+export const isSettledFor = ({ phase }: Channel): boolean => phase !== 'open'
+
+/** A channel that has just been opened. */
+export function newChannel(
+  about: Pick<Channel, 'id' | 'tokenNetwork' | 'partner' | 'first' | 'epoch' | 'consented'>,
+  watch: Uint8Array,
+): Channel {
+  return {
+    ...about,
+    phase: 'open',
+    own: freshSide,
+    theirs: freshSide,
+    ownChannel: proofChannel(about.id, watch),
+    theirChannel: undefined,
+    theirWatch: undefined,
+    ownDeposit: 0n,
+    theirDeposit: 0n,
+    ownWithdrawn: 0n,
+    theirWithdrawn: 0n,
+    settleAt: 0,
+    closedByUs: false,
+    presented: undefined,
+    leftLocked: undefined,
+    seenDeposit: 0n,
+    ownWithdraw: undefined,
+    theirWithdraw: undefined,
+    closing: undefined,
+    theirSigner: undefined,
+    acked: 0,
+    synced: false,
+    unacked: new Map(),
+    stored: 0,
+    durable: 0,
+    progressAt: 0,
+  }
+}
+
+/** Whether a watch secret is none. */
+export function isNoWatch(watch: Uint8Array): boolean {
+  return watch.every((byte) => byte === 0) && watch.length === ZERO_32.length
+}

@@ -1,0 +1,473 @@
+/**
+ * The life of a hash lock, whoever locked it: forwarded, asked for, claimed, given back or expired.
+ *
+ * Each step is decided from what is stored and the time alone, by `pursue`; messages, blocks, links and restarts only say
+ * that it is worth looking again. So a lost message or a crash at any point delays a lock and never decides it.
+ * @module
+ */
+import { concatBytes, equalBytes, fromHex, toHex, utf8, type Hex } from '../../core/bytes.ts'
+import { engine } from '../../core/crypto/engine.ts'
+import { addressOf, generateSecret } from '../../core/crypto/key.ts'
+import { assertSignedBy, personalDigest } from '../../core/crypto/signature.ts'
+import { isSluiceError, SluiceError } from '../../core/errors.ts'
+import type { Link } from '../link/link.ts'
+import { freeIndex, leafHash } from '../state/lockTree.ts'
+import { isSecretOf, ZERO_32 } from '../state/side.ts'
+import { NO_HASH, type Typed } from '../wire/messages.ts'
+import { bytes, encode, raw, u64 } from '../wire/codec.ts'
+import type { Channel, LockEntry, LockRecord } from './channel.ts'
+import type { NodeContext } from './context.ts'
+import type { Proofs } from './proofs.ts'
+
+/** Why a lock came back. */
+export interface Report {
+  readonly code: string
+  /** Who says so; the direct partner if nobody signed. */
+  readonly reporter: Hex
+  /** The channel that could not carry on; zero if it was the target. */
+  readonly failed: Hex
+  readonly signature: Uint8Array
+  readonly delegation: Uint8Array
+}
+
+/** What the payer's side learns of its locks. */
+export interface LockHandlers {
+  /** The target asks for the secret. */
+  requested(message: Typed<'secretRequest'>, signer: Hex): void
+  /** A lock of a payment of ours has become a transfer. */
+  paid(lock: LockRecord, secret: Uint8Array): void
+  /** A lock of a payment of ours is free again. */
+  returned(channel: Channel, lock: LockRecord, report: Report | undefined): void
+  /** A payment to us is complete: every part is ours. */
+  received(lock: LockRecord, channel: Channel, amount: bigint): void
+  /** What is to be paid for forwarding an amount over a channel of ours. */
+  feeFor(channel: Channel, amount: bigint): bigint
+  /** Whether a payment that is all here should be taken now; false leaves it, a throw gives it back. */
+  mayTake(lock: LockRecord, channel: Channel, amount: bigint): boolean
+  /** Registers secrets on chain: their locks are about to expire. */
+  register(secrets: readonly Uint8Array[]): void
+}
+
+/** Times of a node, in seconds. */
+export interface LockTimes {
+  /** Before a lock expires, its secret must be registered this long: for that and for a crowded chain. */
+  readonly revealTimeout: number
+  /** The longest that a lock may take. */
+  readonly maxLockTime: number
+  /** How long an incomplete payment to us is held. */
+  readonly holdTime: number
+}
+
+/** See {@link createLocks}. */
+export interface Locks {
+  /** The partner has locked something. */
+  locked(channel: Channel, lock: LockRecord): void
+  /** The partner has turned a lock into a transfer. */
+  unlocked(channel: Channel, lock: LockRecord, secret: Uint8Array): void
+  onSecretRequest(link: Link, message: Typed<'secretRequest'>): void
+  onSecretGrant(link: Link, message: Typed<'secretGrant'>): void
+  onReveal(link: Link, message: Typed<'reveal'>): void
+  onFail(link: Link, message: Typed<'fail'>): void
+  mayRemove(lock: LockRecord): boolean
+  /** A secret is public. @param at - of the block, Unix seconds. */
+  onSecretOnChain(secrethash: Hex, secret: Uint8Array, at: number): void
+  /** Looks again at the locks of a channel, or at all. */
+  pursue(channel?: Channel): void
+}
+
+/** What is kept of a release until its lock expires: it is shown on chain when the channel is closed. */
+export const releaseLayout = { lock: raw(32), expiry: u64, signature: raw(65), delegation: bytes(1024) } as const
+/** Where a release is kept. */
+export const releaseKey = (channelId: Hex, lock: LockRecord): string => `release/${channelId}/${toHex(leafHash(lock))}`
+
+/** Bytes that a failure's signature covers. */
+export function failBytes(paymentId: Hex, code: string, failed: Hex): Uint8Array {
+  return concatBytes(utf8('sluice channel failure'), fromHex(paymentId, 32), fromHex(failed, 32), utf8(code))
+}
+
+/** Bytes that a secret request's signature covers. */
+export function requestBytes({
+  paymentId,
+  secrethash,
+  amount,
+  expiry,
+}: Pick<Typed<'secretRequest'>, 'paymentId' | 'secrethash' | 'amount' | 'expiry'>): Uint8Array {
+  return concatBytes(utf8('sluice secret request'), fromHex(paymentId, 32), fromHex(secrethash, 32), utf8(`${amount} ${expiry}`))
+}
+
+/** Creates what looks after a node's hash locks. */
+export function createLocks(context: NodeContext, proofs: Proofs, times: LockTimes, handlers: LockHandlers): Locks {
+  const { journal, links, locks, log, time, account, key } = context
+  /** Secrets that are public, by hash, with the time of their block: only of locks that are pending here. */
+  const onChain = new Map<Hex, number>()
+  /** Since when an incomplete payment to us is held. */
+  const heldSince = new Map<string, number>()
+
+  const isOurs = ({ target }: LockRecord): boolean => target === account
+  const twinOf = ({ lock, own }: LockEntry): LockEntry | undefined =>
+    lock.twin && locks.get(lock.twin.channelId, !own, lock.twin.index)
+
+  /** The partner locked it: forward, ask for the secret, claim, or give back. */
+  function pursueIncoming(entry: LockEntry): void {
+    const { channel, lock } = entry
+    if (lock.givenBack) return sendFail(entry, reportOf(lock, 'PAYMENT_FAILED', NO_HASH))
+    if (lock.secret) {
+      sendReveal(entry)
+      return
+    }
+    if (lock.expiry <= time.now()) return // over; the partner takes it out once that is confirmed
+    if (isOurs(lock)) return ask(entry)
+    if (lock.twin) {
+      // Forwarded. If what it was forwarded to is gone without a secret, so is this.
+      if (!twinOf(entry)) giveBack(entry, 'PAYMENT_FAILED')
+      return
+    }
+    if (lock.route.length === 0) return giveBack(entry, 'NO_ROUTE')
+    if (channel.phase === 'open') forward(entry)
+  }
+
+  function forward(entry: LockEntry): void {
+    const { lock } = entry
+    const [hop, ...rest] = lock.route as [LockRecord['route'][number], ...LockRecord['route'][number][]]
+    const out = context.channels.get(hop.channelId)
+    try {
+      if (!out || out.partner !== hop.node || out.tokenNetwork !== entry.channel.tokenNetwork || out === entry.channel) {
+        throw new SluiceError('NO_ROUTE', `there is no channel ${hop.channelId} to ${hop.node}`)
+      }
+      const fee = lock.amount - hop.amount
+      const due = handlers.feeFor(out, hop.amount)
+      if (fee < due) throw new SluiceError('FEE_TOO_LOW', `${fee} is offered, ${due} is due`)
+      assertTime(lock, hop.expiry)
+      const index = freeIndex(out.own.locks)
+      const { secrethash, paymentId, initiator, target, total } = lock
+      const onward = {
+        index,
+        amount: hop.amount,
+        expiry: hop.expiry,
+        secrethash,
+        paymentId,
+        initiator,
+        target,
+        total,
+        route: rest,
+      }
+      proofs.sign(out, 'lock', onward, {
+        ...onward,
+        twin: { channelId: entry.channel.id, index: lock.index },
+        secret: undefined,
+        givenBack: false,
+      })
+      proofs.saveLock(entry.channel, false, { ...lock, twin: { channelId: out.id, index } })
+    } catch (error) {
+      if (!isSluiceError(error)) throw error
+      log.info('a payment could not be forwarded', { paymentId: lock.paymentId, code: error.code, reason: error.shortMessage })
+      giveBack(entry, error.code, hop.channelId)
+    }
+  }
+
+  /** What comes in must stay claimable long enough after what goes out is over. */
+  function assertTime(lock: LockRecord, expiry: number): void {
+    const now = time.now()
+    const fail = (what: string): never => {
+      throw new SluiceError('EXPIRY_OUT_OF_RANGE', what, { details: { incoming: lock.expiry, outgoing: expiry, now } })
+    }
+    if (lock.expiry - expiry < times.revealTimeout)
+      fail(`the outgoing lock must expire ${times.revealTimeout} s before the incoming one`)
+    if (expiry - now < times.revealTimeout) fail('the outgoing lock expires too soon')
+    if (lock.expiry - now > times.maxLockTime) fail('the lock would take too long')
+  }
+
+  /** We are the target: ask for the secret as soon as all parts are here. */
+  function ask(entry: LockEntry): void {
+    const { lock, channel } = entry
+    const { paymentId, secrethash, total, initiator } = lock
+    const parts = [...locks.of(secrethash)].filter(
+      (part) => !part.own && !part.lock.givenBack && part.lock.paymentId === paymentId,
+    )
+    const group = `${paymentId}/${secrethash}`
+    const now = time.now()
+    try {
+      if (lock.expiry - now < times.revealTimeout) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock expires too soon')
+      if (lock.expiry - now > times.maxLockTime) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock would take too long')
+      if (
+        parts.some(
+          (part) =>
+            part.lock.total !== total || part.lock.initiator !== initiator || part.channel.tokenNetwork !== channel.tokenNetwork,
+        )
+      ) {
+        throw new SluiceError('PAYMENT_REFUSED', 'the parts of the payment disagree')
+      }
+      const amount = parts.reduce((sum, part) => sum + part.lock.amount, 0n)
+      if (amount < total) {
+        const since = heldSince.get(group) ?? now
+        heldSince.set(group, since)
+        if (now - since > times.holdTime) throw new SluiceError('PAYMENT_EXPIRED', 'the other parts of the payment did not come')
+        return
+      }
+      if (!handlers.mayTake(lock, channel, amount)) return
+      heldSince.delete(group)
+      const expiry = Math.min(...parts.map((part) => part.lock.expiry))
+      const request = { paymentId, secrethash, amount, expiry }
+      const signature = key.sign(personalDigest(requestBytes(request)))
+      journal.then(() =>
+        links.get(channel.partner)?.send('secretRequest', { ...request, signature, delegation: context.delegation }),
+      )
+    } catch (error) {
+      if (!isSluiceError(error)) throw error
+      heldSince.delete(group)
+      for (const part of parts) giveBack(part, error.code)
+    }
+  }
+
+  /** This node locked it: claimable by the partner once the secret is out in time, free once it is over without. */
+  function pursueOwn({ channel, lock }: LockEntry): void {
+    const at = onChain.get(lock.secrethash)
+    const inTime = at === undefined ? lock.expiry > time.now() : at < lock.expiry
+    if (lock.secret && inTime) return unlock(channel, lock, fromHex(lock.secret))
+    if (lock.expiry < time.confirmed && !(at !== undefined && inTime)) release(channel, lock, undefined)
+  }
+
+  function unlock(channel: Channel, lock: LockRecord, secret: Uint8Array): void {
+    learn(lock.secrethash, secret)
+    if (!channel.synced || channel.phase !== 'open') return // when they are back; on chain it is safe already
+    proofs.sign(channel, 'unlock', { index: lock.index, secret })
+    forgetSecret(lock.secrethash)
+    if (!lock.twin) handlers.paid(lock, secret)
+  }
+
+  /** Takes a lock out that nobody can claim any more, and passes that on to where it came from. */
+  function release(channel: Channel, lock: LockRecord, report: Report | undefined): void {
+    if (channel.phase === 'open') {
+      if (!channel.synced) return
+      proofs.sign(channel, 'remove', { index: lock.index })
+    } else {
+      if (lock.givenBack) return
+      proofs.saveLock(channel, true, { ...lock, givenBack: true })
+    }
+    if (lock.twin) {
+      const incoming = locks.get(lock.twin.channelId, false, lock.twin.index)
+      if (incoming) giveBack(incoming, report?.code ?? 'PAYMENT_EXPIRED', channel.id, report)
+    } else handlers.returned(channel, lock, report)
+  }
+
+  function giveBack(entry: LockEntry, code: string, failed: Hex = NO_HASH, report?: Report): void {
+    const { channel, lock } = entry
+    if (lock.secret) return // ours already
+    if (!lock.givenBack) proofs.saveLock(channel, false, { ...lock, givenBack: true })
+    sendFail(entry, report ?? reportOf(lock, code, failed))
+  }
+
+  function reportOf({ paymentId }: LockRecord, code: string, failed: Hex): Report {
+    return {
+      code,
+      failed,
+      reporter: account,
+      delegation: context.delegation,
+      signature: key.sign(personalDigest(failBytes(paymentId, code, failed))),
+    }
+  }
+
+  function sendFail({ channel, lock }: LockEntry, report: Report): void {
+    const { paymentId, index } = lock
+    const release = key.sign(releaseDigest(channel, channel.partner, lock))
+    journal.then(() => links.get(channel.partner)?.send('fail', { channelId: channel.id, index, paymentId, ...report, release }))
+  }
+
+  function releaseDigest(channel: Channel, sender: Hex, lock: LockRecord): Uint8Array {
+    return context.digests(channel.tokenNetwork).Release({ channelId: channel.id, sender, lock: leafHash(lock) })
+  }
+
+  function sendReveal({ channel, lock }: LockEntry): void {
+    const secret = fromHex(lock.secret!)
+    journal.then(() => links.get(channel.partner)?.send('reveal', { channelId: channel.id, index: lock.index, secret }))
+  }
+
+  /**
+   * Keeps a secret beside every lock that it opens, and claims those that are ours.
+   * @param spent - whether the other side is known to have it, so that what we locked is theirs.
+   */
+  function learn(secrethash: Hex, secret: Uint8Array, spent = true): void {
+    for (const entry of locks.of(secrethash)) {
+      if (entry.lock.secret || entry.lock.givenBack || (entry.own && !spent)) continue
+      const lock = { ...entry.lock, secret: toHex(secret) }
+      proofs.saveLock(entry.channel, entry.own, lock)
+      if (!entry.own) sendReveal({ ...entry, lock })
+    }
+  }
+
+  function forgetSecret(secrethash: Hex): void {
+    if ([...locks.of(secrethash)].length === 0) onChain.delete(secrethash)
+  }
+
+  /** Claims on chain what the partner has not unlocked in time. */
+  function registerEndangered(): void {
+    const endangered = new Map<Hex, Uint8Array>()
+    for (const { own, lock, channel } of locks.all()) {
+      if (own || !lock.secret || lock.givenBack || onChain.has(lock.secrethash) || channel.phase === 'settled') continue
+      const left = lock.expiry - time.now()
+      if (left > 0 && left <= times.revealTimeout) endangered.set(lock.secrethash, fromHex(lock.secret))
+    }
+    if (endangered.size > 0) handlers.register([...endangered.values()])
+  }
+
+  function tryPursue(entry: LockEntry): void {
+    try {
+      if (entry.own) pursueOwn(entry)
+      else pursueIncoming(entry)
+    } catch (error) {
+      log.warn('a lock could not be pursued, trying again later', {
+        channelId: entry.channel.id,
+        index: entry.lock.index,
+        reason: error instanceof Error ? error.message : String(error),
+      })
+    }
+  }
+
+  return {
+    locked: (channel, lock) => tryPursue({ channel, own: false, lock }),
+
+    unlocked(channel, lock, secret) {
+      learn(lock.secrethash, secret)
+      forgetSecret(lock.secrethash)
+      if (!isOurs(lock)) {
+        if (lock.twin) {
+          const out = locks.get(lock.twin.channelId, true, lock.twin.index)
+          journal.then(() =>
+            context.events.emit('mediated', {
+              paymentId: lock.paymentId,
+              from: channel.partner,
+              to: lock.route[0]?.node ?? lock.target,
+              amount: lock.route[0]?.amount ?? 0n,
+              fee: lock.amount - (lock.route[0]?.amount ?? lock.amount),
+            }),
+          )
+          if (out) tryPursue(out)
+        }
+        return
+      }
+      handlers.received(lock, channel, lock.amount)
+    },
+
+    onSecretRequest(link, message) {
+      const { secrethash, paymentId } = message
+      const mine = [...locks.of(secrethash)].find(
+        ({ own, lock, channel }) => own && lock.paymentId === paymentId && channel.partner === link.account,
+      )
+      if (!mine) return
+      if (mine.lock.twin) {
+        const incoming = twinOf(mine)
+        if (incoming) links.get(incoming.channel.partner)?.send('secretRequest', message)
+        return
+      }
+      const signer = addressOf(
+        engine().secp256k1.recover(personalDigest(requestBytes(message)), message.signature),
+      ).toLowerCase() as Hex
+      handlers.requested(message, signer)
+    },
+
+    onSecretGrant(link, message) {
+      const { secrethash, paymentId } = message
+      const incoming = [...locks.of(secrethash)].filter(({ own, lock }) => !own && lock.paymentId === paymentId)
+      const first = incoming.find(({ channel }) => channel.partner === link.account)
+      if (!first) return
+      if (!isOurs(first.lock)) {
+        const out = twinOf(first)
+        if (out) links.get(out.channel.partner)?.send('secretGrant', message)
+        return
+      }
+      const secret = unseal(message, key.agree(message.ephemeral))
+      if (!isSecretOf(secret, secrethash)) {
+        throw new SluiceError('BAD_MESSAGE', 'the secret that was granted does not belong to its hash', {
+          details: { field: 'sealed' },
+        })
+      }
+      if (first.lock.expiry <= time.now()) return
+      learn(secrethash, secret, false)
+    },
+
+    onReveal(link, { channelId, index, secret }) {
+      const channel = proofs.channelOf(link, channelId)
+      const entry = locks.get(channelId, true, index)
+      if (!entry) return // unlocked before
+      if (!isSecretOf(secret, entry.lock.secrethash)) {
+        throw new SluiceError('BAD_MESSAGE', `the secret revealed does not belong to lock ${index}`, {
+          details: { field: 'secret', channelId, index },
+        })
+      }
+      if (entry.lock.expiry <= time.now() && !onChain.has(entry.lock.secrethash)) {
+        log.info('a secret came after its lock had expired', { channelId, index })
+        return
+      }
+      unlock(channel, entry.lock, secret)
+    },
+
+    onFail(link, message) {
+      const { channelId, index, paymentId, code, reporter, failed, signature, delegation } = message
+      const channel = proofs.channelOf(link, channelId)
+      const entry = locks.get(channelId, true, index)
+      if (!entry || entry.lock.paymentId !== paymentId || !channel.theirSigner) return
+      // Without this word the partner could still claim the lock with the older proof that has it.
+      assertSignedBy(releaseDigest(channel, account, entry.lock), message.release, channel.theirSigner.address, {
+        field: 'fail.release',
+        owner: 'the partner',
+      })
+      const report = { code, reporter, failed, signature, delegation }
+      journal.put(releaseKey(channelId, entry.lock), () =>
+        encode(releaseLayout, {
+          lock: leafHash(entry.lock),
+          expiry: entry.lock.expiry,
+          signature: message.release,
+          delegation: channel.theirSigner!.delegation,
+        }),
+      )
+      release(channel, entry.lock, report)
+    },
+
+    mayRemove(lock) {
+      if (lock.givenBack) return true
+      const at = onChain.get(lock.secrethash)
+      return lock.expiry < time.confirmed && !(at !== undefined && at < lock.expiry)
+    },
+
+    onSecretOnChain(secrethash, secret, at) {
+      const entries = [...locks.of(secrethash)]
+      if (entries.length === 0) return
+      onChain.set(secrethash, at)
+      if (entries.some(({ lock }) => at < lock.expiry)) learn(secrethash, secret)
+      for (const { channel, own, lock } of entries) {
+        const entry = locks.get(channel.id, own, lock.index)
+        if (entry) tryPursue(entry)
+      }
+    },
+
+    pursue(channel) {
+      for (const entry of locks.all()) {
+        if (!channel || entry.channel === channel) {
+          const current = locks.get(entry.channel.id, entry.own, entry.lock.index)
+          if (current) tryPursue(current)
+        }
+      }
+      registerEndangered()
+    },
+  }
+}
+
+/** Seals a secret for whoever holds the key of `publicKey`: a one-time pad out of a fresh key agreement. */
+export function seal(secret: Uint8Array, publicKey: Uint8Array): { readonly ephemeral: Uint8Array; readonly sealed: Uint8Array } {
+  const { secp256k1 } = engine()
+  const own = generateSecret()
+  const ephemeral = secp256k1.publicKey(own, true)
+  return { ephemeral, sealed: pad(secret, secp256k1.sharedPoint(own, publicKey), ephemeral) }
+}
+
+function unseal({ sealed, ephemeral }: Typed<'secretGrant'>, shared: Uint8Array): Uint8Array {
+  return pad(sealed, shared, ephemeral)
+}
+
+function pad(bytes: Uint8Array, shared: Uint8Array, ephemeral: Uint8Array): Uint8Array {
+  const mask = engine().sha256(utf8('sluice secret grant'), shared, ephemeral)
+  return bytes.map((byte, i) => byte ^ mask[i]!)
+}
+
+/** Whether a payment id is one. */
+export const isPaymentId = (id: Hex): boolean => !equalBytes(fromHex(id, 32), ZERO_32)

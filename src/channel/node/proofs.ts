@@ -1,0 +1,447 @@
+/**
+ * The exchange of balance proofs in each channel: what this node signs, what it accepts, and how both ends find together
+ * again. A payment is verified in `accept`, and nowhere else.
+ * @module
+ */
+import { equalBytes, toHex, type Hex } from '../../core/bytes.ts'
+import { engine } from '../../core/crypto/engine.ts'
+import { SluiceError } from '../../core/errors.ts'
+import type { Link } from '../link/link.ts'
+import { lockTreeOf } from '../state/lockTree.ts'
+import { advance, assertProofMatches, paidBy, promisedBy, proofOf, ZERO_32, type Side } from '../state/side.ts'
+import {
+  encodeChannelMessage,
+  encodeProofMessage,
+  referenceOf,
+  type ProofDetails,
+  type ProofMessage,
+  type ProofMessageType,
+  type Typed,
+} from '../wire/messages.ts'
+import {
+  capacityOf,
+  channelKey,
+  encodeChannel,
+  encodeLock,
+  encodeSide,
+  evidenceLayout,
+  lockKey,
+  OUTBOX,
+  outKey,
+  partnerCapacityOf,
+  proofChannel,
+  sideKey,
+  type Channel,
+  type LockRecord,
+} from './channel.ts'
+import type { NodeContext } from './context.ts'
+import { encode } from '../wire/codec.ts'
+
+/** What the payments above learn from the exchange. */
+export interface ProofHandlers {
+  /** A proof of the partner is accepted, in memory; what follows from it goes through the journal. `lock` is what it is about. */
+  accepted(channel: Channel, message: ProofMessage, lock: LockRecord | undefined): void
+  /** The partner has everything up to `nonce`. */
+  acknowledged(channel: Channel, nonce: number): void
+  /** Both sides agree again and can go on. */
+  synced(channel: Channel): void
+  /** Whether a pending lock of the partner may be taken out: it is given back, or over on chain without a secret. */
+  mayRemove(lock: LockRecord): boolean
+}
+
+/** See {@link createProofs}. */
+export interface Proofs {
+  /**
+   * Signs the next proof of a channel and sends it once it is stored.
+   * @param lock - what to keep beside a new lock.
+   * @returns its nonce.
+   * @throws `CHANNEL_NOT_OPEN`, `CHANNEL_BUSY`, `CAPACITY_SHORT`, `OVERLOADED`, `TOO_MANY_LOCKS`; `PARTNER_OFFLINE` until both
+   * have said where they stand: a store that is behind must not sign.
+   */
+  sign<T extends ProofMessageType>(channel: Channel, type: T, details: ProofDetails<T>, lock?: LockRecord): number
+  /** Takes a proof of the partner. @throws what is wrong with it; then nothing has changed. */
+  accept(link: Link, message: ProofMessage): void
+  processed(link: Link, message: Typed<'processed'>): void
+  /** Tells the partner where this node stands. */
+  sync(channel: Channel): void
+  onSync(link: Link, message: Typed<'sync'>): void
+  onState(link: Link, message: Typed<'state'>): void
+  /** Sends again what has not been acknowledged for a while. */
+  resend(channel: Channel): void
+  /** The link is gone. */
+  lost(account: Hex): void
+  /** A channel of this partner. @throws `CHANNEL_NOT_FOUND` */
+  channelOf(link: Link, channelId: Hex): Channel
+  saveChannel(channel: Channel): void
+  saveLock(channel: Channel, own: boolean, lock: LockRecord): void
+}
+
+/** Milliseconds after which an unacknowledged proof is sent again. */
+const RESEND_AFTER = 5_000
+
+/** Creates the exchange of a node's balance proofs. */
+export function createProofs(context: NodeContext, handlers: ProofHandlers): Proofs {
+  const { journal, links, log, clock, key, locks } = context
+  const { secp256k1 } = engine()
+
+  const saveSide = (channel: Channel, own: boolean): void =>
+    journal.put(sideKey(channel.id, own), () => encodeSide(own ? channel.own : channel.theirs))
+  const saveChannel = (channel: Channel): void => journal.put(channelKey(channel.id), () => encodeChannel(channel))
+  const saveLock = (channel: Channel, own: boolean, lock: LockRecord): void => {
+    locks.set({ channel, own, lock })
+    journal.put(lockKey(channel.id, own, lock.index), () => encodeLock(lock))
+  }
+  const dropLock = (channel: Channel, own: boolean, index: number): void => {
+    locks.delete(channel.id, own, index)
+    journal.delete(lockKey(channel.id, own, index))
+  }
+  const channelOf = (link: Link, channelId: Hex): Channel => {
+    const channel = context.channels.get(channelId)
+    if (channel && channel.partner === link.account) return channel
+    throw new SluiceError('CHANNEL_NOT_FOUND', `there is no channel ${channelId} with ${link.account}`, {
+      details: { channelId },
+    })
+  }
+  const digestOf = (channel: Channel, own: boolean, side: Side | Omit<Side, 'signature'>): Uint8Array =>
+    context.digests(channel.tokenNetwork).BalanceProof(proofOf((own ? channel.ownChannel : channel.theirChannel)!, side))
+
+  return {
+    channelOf,
+    saveChannel,
+    saveLock,
+
+    sign(channel, type, details, lock) {
+      if (channel.phase !== 'open') {
+        throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channel.id} is ${channel.phase}`, {
+          details: { channelId: channel.id, phase: channel.phase },
+        })
+      }
+      if (!channel.synced) {
+        throw new SluiceError('PARTNER_OFFLINE', `${channel.partner}, partner in channel ${channel.id}, is not linked`, {
+          details: { channelId: channel.id, partner: channel.partner },
+        })
+      }
+      if (channel.closing)
+        throw new SluiceError('CHANNEL_BUSY', `channel ${channel.id} is being closed`, { details: { channelId: channel.id } })
+      if (channel.unacked.size >= OUTBOX && type !== 'unlock' && type !== 'remove') {
+        throw new SluiceError('OVERLOADED', `${OUTBOX} payments wait for their receipt`, {
+          details: { channelId: channel.id, limit: OUTBOX },
+        })
+      }
+      const reference = referenceOf(type, details)
+      const next = advance(channel.own, type, details, reference)
+      const spent = paidBy(next) + promisedBy(next) - paidBy(channel.own) - promisedBy(channel.own)
+      if (spent > 0n) {
+        const capacity = capacityOf(channel)
+        if (spent > capacity) {
+          throw new SluiceError('CAPACITY_SHORT', `${capacity} can be sent in channel ${channel.id}, ${spent} are asked for`, {
+            details: { channelId: channel.id, capacity, amount: spent },
+          })
+        }
+      }
+      const signature = key.sign(digestOf(channel, true, next)).subarray(0, 64)
+      const {
+        nonce,
+        transferred,
+        locks: { total: locked, root: locksroot },
+      } = next
+      channel.own = { ...next, signature }
+      const packet = encodeProofMessage(type, channel.id, { nonce, transferred, locked, locksroot, signature }, details)
+      saveSide(channel, true)
+      if (lock) saveLock(channel, true, lock)
+      else if (type === 'unlock' || type === 'remove') dropLock(channel, true, (details as ProofDetails<'remove'>).index)
+      if (channel.unacked.size === 0) channel.progressAt = clock.now()
+      channel.unacked.set(nonce, packet)
+      journal.put(outKey(channel.id, nonce), () => packet)
+      journal.then(() => {
+        channel.durable = nonce
+        if (channel.synced) links.get(channel.partner)?.sendPacket(packet)
+      })
+      return nonce
+    },
+
+    accept(link, message) {
+      const channel = channelOf(link, message.channelId)
+      const { theirs } = channel
+      if (message.nonce <= theirs.nonce) {
+        if (message.nonce === theirs.nonce && theirs.signature && !equalBytes(message.signature, theirs.signature))
+          equivocated(channel, message)
+        receipt(channel)
+        return
+      }
+      if (message.nonce > theirs.nonce + 1) {
+        // Something was lost on the way; it comes again, and this one with it.
+        log.debug('a proof before this one is missing', {
+          channelId: channel.id,
+          nonce: message.nonce,
+          expected: theirs.nonce + 1,
+        })
+        return
+      }
+      if (channel.phase !== 'open')
+        throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channel.id} is ${channel.phase}`, {
+          details: { channelId: channel.id },
+        })
+      if (!channel.theirChannel || !channel.theirSigner)
+        throw new SluiceError('BAD_MESSAGE', `${message.type} came before sync`, { details: { field: 'type' } })
+      const index = 'index' in message ? message.index : undefined
+      const lock = index === undefined ? undefined : locks.get(channel.id, false, index)?.lock
+      const next = advance(theirs, message.type, message as never, referenceOf(message.type, message as never))
+      assertProofMatches(next, message)
+      const left = partnerCapacityOf(channel, next)
+      if (left < 0n) {
+        throw new SluiceError('PROOF_INVALID', `the partner spends ${-left} more than it has in channel ${channel.id}`, {
+          details: { field: 'transferred', channelId: channel.id, missing: -left },
+        })
+      }
+      if (!secp256k1.verify(digestOf(channel, false, next), message.signature, channel.theirSigner.publicKey)) {
+        throw new SluiceError(
+          'BAD_SIGNATURE',
+          `signature of the balance proof must be by ${channel.theirSigner.address}, key of the partner ${channel.partner}`,
+          {
+            details: { field: 'signature', owner: 'partner', expected: channel.theirSigner.address },
+          },
+        )
+      }
+      if (message.type === 'remove' && lock && !handlers.mayRemove(lock)) {
+        // It may be right as soon as our chain has come as far; until then it comes again.
+        log.debug('a lock is not over yet', { channelId: channel.id, index: lock.index })
+        return
+      }
+      channel.theirs = { ...next, signature: message.signature }
+      saveSide(channel, false)
+      if (message.type === 'lock') {
+        const { paymentId, initiator, target, total, route, index, amount, expiry, secrethash } = message
+        saveLock(channel, false, {
+          index,
+          amount,
+          expiry,
+          secrethash,
+          paymentId,
+          initiator,
+          target,
+          total,
+          route,
+          twin: undefined,
+          secret: undefined,
+          givenBack: false,
+        })
+      } else if (message.type === 'unlock' || message.type === 'remove') dropLock(channel, false, message.index)
+      receipt(channel)
+      handlers.accepted(channel, message, message.type === 'lock' ? locks.get(channel.id, false, message.index)?.lock : lock)
+    },
+
+    processed(link, { channelId, nonce }) {
+      acknowledge(channelOf(link, channelId), nonce)
+    },
+
+    sync,
+
+    onSync(link, message) {
+      const channel = context.channels.get(message.channelId)
+      if (!channel || channel.partner !== link.account) return // not confirmed here yet: it is told as soon as it is
+      let changed = false
+      const { theirSigner } = channel
+      if (!theirSigner || !equalBytes(theirSigner.publicKey, link.publicKey)) {
+        channel.theirSigner = { publicKey: link.publicKey, address: link.signer, delegation: link.delegation }
+        changed = true
+      }
+      if (!channel.theirWatch) {
+        channel.theirWatch = message.watch
+        channel.theirChannel = proofChannel(channel.id, message.watch)
+        changed = true
+      } else if (!equalBytes(channel.theirWatch, message.watch)) {
+        throw new SluiceError('BAD_MESSAGE', `the watch of channel ${channel.id} can't change`, { details: { field: 'watch' } })
+      }
+      if (message.deposit !== channel.seenDeposit) {
+        channel.seenDeposit = message.deposit
+        changed = true
+      }
+      if (changed) saveChannel(channel)
+      if (message.nonce < channel.theirs.nonce) sendState(channel, false)
+      if (message.accepted > channel.own.nonce) return // this store is behind: the partner shows the proof that is missing
+      const first = !channel.synced
+      channel.synced = true
+      acknowledge(channel, message.accepted)
+      if (first) {
+        sync(channel)
+        if (channel.own.nonce > message.accepted && !channel.unacked.has(message.accepted + 1)) sendState(channel, true)
+        else resend(channel)
+      }
+      handlers.synced(channel)
+    },
+
+    onState(link, message) {
+      const channel = channelOf(link, message.channelId)
+      const ours = !message.own
+      const side = ours ? channel.own : channel.theirs
+      if (message.nonce <= side.nonce) return
+      const given: Side = {
+        nonce: message.nonce,
+        transferred: message.transferred,
+        locks: lockTreeOf(message.locks),
+        stream: message.stream,
+        reference: message.reference,
+        signature: message.signature,
+      }
+      assertProofMatches(given, message)
+      const signer = ours ? key : channel.theirSigner
+      if (
+        !signer ||
+        !channel.theirChannel ||
+        !secp256k1.verify(digestOf(channel, ours, given), message.signature, signer.publicKey)
+      ) {
+        throw new SluiceError('BAD_SIGNATURE', `the state shown of channel ${channel.id} must be signed by ${signer?.address}`, {
+          details: { field: 'state.signature', owner: ours ? 'this node' : 'partner', expected: signer?.address },
+        })
+      }
+      if (paidBy(given) < paidBy(side)) {
+        throw new SluiceError('PROOF_INVALID', 'a later proof transfers less than an earlier one', {
+          details: { field: 'transferred' },
+        })
+      }
+      const fromNonce = side.nonce
+      if (ours) {
+        channel.own = given
+        channel.durable = given.nonce
+        channel.acked = given.nonce
+        channel.unacked.clear()
+        channel.synced = true
+      } else {
+        if (partnerCapacityOf(channel, given) < 0n)
+          throw new SluiceError('PROOF_INVALID', 'the state shown spends more than there is', {
+            details: { field: 'transferred' },
+          })
+        channel.theirs = given
+      }
+      saveSide(channel, ours)
+      for (const index of side.locks.locks.keys()) dropLock(channel, ours, index)
+      for (const lock of given.locks.locks.values())
+        saveLock(channel, ours, unknownLock(lock, ours ? context.account : channel.partner))
+      log.warn('this store was behind and has been brought up to date', {
+        channelId: channel.id,
+        own: ours,
+        fromNonce,
+        toNonce: given.nonce,
+      })
+      journal.then(() => {
+        context.events.emit('recovered', { channelId: channel.id, fromNonce, toNonce: given.nonce })
+        sync(channel)
+        if (ours) handlers.synced(channel)
+      })
+      if (!ours) receipt(channel)
+    },
+
+    resend,
+
+    lost(account) {
+      for (const channel of context.channels.values()) if (channel.partner === account) channel.synced = false
+    },
+  }
+
+  /** Tells the partner, once it is stored, how far it is accepted. */
+  function receipt(channel: Channel): void {
+    const { nonce } = channel.theirs
+    journal.thenLast(channel, () => {
+      channel.stored = nonce
+      links.get(channel.partner)?.send('processed', { channelId: channel.id, nonce })
+    })
+  }
+
+  function acknowledge(channel: Channel, nonce: number): void {
+    if (nonce <= channel.acked) return
+    if (nonce > channel.own.nonce) {
+      throw new SluiceError('BAD_MESSAGE', `nonce ${nonce} was never signed in channel ${channel.id}`, {
+        details: { field: 'nonce' },
+      })
+    }
+    channel.acked = nonce
+    channel.progressAt = clock.now()
+    for (const sent of channel.unacked.keys()) {
+      if (sent > nonce) break
+      channel.unacked.delete(sent)
+    }
+    handlers.acknowledged(channel, nonce)
+  }
+
+  function sync(channel: Channel): void {
+    const { id, own, theirs, theirDeposit } = channel
+    links.get(channel.partner)?.send('sync', {
+      channelId: id,
+      nonce: own.nonce,
+      accepted: channel.stored,
+      steps: theirs.stream?.steps ?? 0,
+      deposit: theirDeposit,
+      watch: context.watchOf(id),
+    })
+  }
+
+  function resend(channel: Channel): void {
+    const link = links.get(channel.partner)
+    if (!link || !channel.synced || channel.unacked.size === 0) return
+    channel.progressAt = clock.now()
+    for (const [nonce, packet] of channel.unacked) if (nonce <= channel.durable) link.sendPacket(packet)
+  }
+
+  function sendState(channel: Channel, own: boolean): void {
+    const side = own ? channel.own : channel.theirs
+    if (!side.signature) return
+    links.get(channel.partner)?.send('state', {
+      channelId: channel.id,
+      own,
+      nonce: side.nonce,
+      transferred: side.transferred,
+      locked: side.locks.total,
+      locksroot: side.locks.root,
+      signature: side.signature,
+      reference: side.reference,
+      locks: [...side.locks.locks.values()],
+      stream: side.stream,
+    })
+  }
+
+  /** Two proofs of one nonce: no honest node makes them. The second is kept beside the first, as evidence. */
+  function equivocated(channel: Channel, message: ProofMessage): void {
+    const side = { ...channel.theirs, transferred: message.transferred, nonce: message.nonce }
+    const proof = {
+      ...proofOf(channel.theirChannel!, side),
+      locked: message.locked,
+      locksroot: message.locksroot,
+      reference: referenceOf(message.type, message as never),
+    }
+    const digest = context.digests(channel.tokenNetwork).BalanceProof(proof)
+    if (!channel.theirSigner || !secp256k1.verify(digest, message.signature, channel.theirSigner.publicKey)) return
+    const reason = `two proofs of nonce ${message.nonce} are signed`
+    journal.put(`evidence/${channel.id}/${message.nonce}/${toHex(message.signature).slice(2, 18)}`, () =>
+      encode(evidenceLayout, { message: encodeChannelMessage(message.type, message as never), reason }),
+    )
+    log.error(reason, { channelId: channel.id, partner: channel.partner })
+    journal.then(() =>
+      context.events.emit('misbehaved', { channelId: channel.id, account: channel.partner, code: 'PROOF_INVALID', reason }),
+    )
+  }
+}
+
+/** A lock of which nothing but the lock is known: it ends by its secret or by its expiry. */
+function unknownLock(lock: { index: number; amount: bigint; expiry: number; secrethash: Hex }, initiator: Hex): LockRecord {
+  const { index, amount, expiry, secrethash } = lock
+  return {
+    index,
+    amount,
+    expiry,
+    secrethash,
+    paymentId: toHex(ZERO_32),
+    initiator,
+    target: `0x${'00'.repeat(20)}`,
+    total: 0n,
+    route: [],
+    twin: undefined,
+    secret: undefined,
+    givenBack: false,
+  }
+}
+
+/** Whether a channel has waited long enough to send again. */
+export function isOverdue(channel: Channel, now: number): boolean {
+  return channel.unacked.size > 0 && now - channel.progressAt >= RESEND_AFTER
+}
