@@ -13,6 +13,7 @@ import type { Store } from '../core/store/store.ts'
 import type { PeerTransport } from '../protocol/peer.ts'
 import { createAlarmService, type AlarmService } from './chain/alarmService.ts'
 import { createBlockchainService } from './chain/blockchainService.ts'
+import type { TokenNetworkInfo } from './chain/networks.ts'
 import type { Discovery } from './discovery/discovery.ts'
 import { createLinks } from './link/links.ts'
 import type { Link } from './link/link.ts'
@@ -35,6 +36,7 @@ import { createLocks } from './node/locks.ts'
 import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
 import { createProofs, isOverdue } from './node/proofs.ts'
 import { createRouting } from './node/routing.ts'
+import { createStreams, type PaymentStream } from './node/streams.ts'
 import { createTransfers, type PayRequest } from './node/transfers.ts'
 import { NO_FEES, assertFeeSchedule, mediationFee, type FeeSchedule } from './routing/fees.ts'
 import type { ChannelMessage } from './wire/messages.ts'
@@ -112,6 +114,8 @@ export interface ChannelNode {
   /** The account whose money it is, in lower case. */
   readonly account: Hex
   readonly chainId: bigint
+  /** The token networks it takes part in, as their contracts say. */
+  readonly networks: readonly Omit<TokenNetworkInfo, 'digests'>[]
   readonly events: Events<ChannelEvents>
   /** Calls back with each block that counts. */
   readonly alarm: AlarmService
@@ -142,6 +146,11 @@ export interface ChannelNode {
    */
   pay(request: PaymentRequest): Promise<Payment>
   /**
+   * Pays the direct partner `to` by a hash chain: for many small payments in a row, which then cost a hash each.
+   * @throws `CHANNEL_NOT_FOUND`, `CHANNEL_BUSY` if the channel has a stream already.
+   */
+  stream(request: { readonly to: string; readonly unit: bigint; readonly tokenNetwork?: string | undefined }): PaymentStream
+  /**
    * Ends a channel: together with the partner if it is there and agrees, which pays out at once; else by the last proof,
    * which pays out after the challenge period.
    */
@@ -154,8 +163,8 @@ export interface ChannelNode {
   channels(): readonly ChannelInfo[]
   /** @throws `CHANNEL_NOT_FOUND` */
   channel(channelId: string): ChannelInfo
-  /** Payments that went out or came in, by id; those under way too. */
-  payments(direction?: 'in' | 'out'): AsyncIterable<Payment>
+  /** Payments that went out or came in, by id; those under way too. With `idPrefix` only those whose ids begin so. */
+  payments(direction?: 'in' | 'out', idPrefix?: string): AsyncIterable<Payment>
   /** Payments as they come in. */
   incoming(options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<ChannelEvents['received']>
   /** Links the node with an account, whether or not they have a channel. @throws `PARTNER_OFFLINE` */
@@ -301,8 +310,10 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           case 'unlock':
             locks.unlocked(channel, lock!, message.secret)
             break
-          case 'remove':
           case 'stream':
+            streams.anchored(channel)
+            break
+          case 'remove':
             break
         }
         routing.changed(channel)
@@ -310,12 +321,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       acknowledged: (channel, nonce) => transfers.acknowledged(channel, nonce),
       synced(channel) {
         locks.pursue(channel)
+        streams.synced(channel)
         routing.changed(channel)
-        rung.dispatchEvent(new Event('seen'))
       },
       mayRemove: (lock) => locks.mayRemove(lock),
     })
-    const rung = new EventTarget()
+    const streams = createStreams(context, proofs)
     const routing = createRouting({ context, chain, fees, revealTimeout, isSigner: delegations.isSigner })
     const transfers = createTransfers(context, proofs, {
       store,
@@ -341,7 +352,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         register: (secrets) => register(secrets),
       },
     )
-    const agreements = createAgreements(context, proofs, { consent: options.consent })
+    const agreements = createAgreements(context, proofs, { consent: options.consent, fold: streams.fold })
     const chainState = createChainState(context, proofs, chain, firstProofs, {
       autoSettle,
       changed(channel) {
@@ -388,6 +399,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         case 'remove':
         case 'stream':
           return proofs.accept(link, message)
+        case 'step':
+          return streams.onStep(link, message)
         case 'processed':
           return proofs.processed(link, message)
         case 'sync':
@@ -533,6 +546,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     return {
       account,
       chainId: chain.chainId,
+      networks: infos,
       events,
       alarm,
 
@@ -588,10 +602,26 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         })
       },
 
+      stream({ to, unit, tokenNetwork }) {
+        const at = only(tokenNetwork)
+        const channel = [...channels.values()].find(
+          ({ partner, tokenNetwork: network, phase }) => partner === to.toLowerCase() && network === at && phase === 'open',
+        )
+        if (!channel) throw noChannel(`with ${to}`)
+        return streams.open(channel, unit)
+      },
+
       async close(channelId, { how, signal } = {}) {
         const channel = find(channelId)
+        if (channel.phase === 'open' && channel.synced && !channel.closing) streams.fold(channel)
         if (how !== 'alone') {
           try {
+            await until(
+              'receipts of the last payments',
+              () => channel.unacked.size === 0 || !channel.synced,
+              signal,
+              SEEN_TIMEOUT,
+            )
             const { balance1, balance2, validUntil, signature } = await agreements.close(channel, signal)
             const pair = channel.first ? ([account, channel.partner] as const) : ([channel.partner, account] as const)
             const none = new Uint8Array(0)
@@ -640,17 +670,18 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       channels: () => [...channels.values()].map(info),
       channel: (channelId) => info(find(channelId)),
 
-      async *payments(direction) {
+      async *payments(direction, idPrefix = '') {
         await journal.settled()
         const underWay = new Set<Hex>()
         if (direction !== 'in') {
           for (const payment of transfers.pending) {
+            if (!payment.id.startsWith(idPrefix)) continue
             underWay.add(payment.id)
             yield payment
           }
         }
         for (const each of direction ? [direction] : (['out', 'in'] as const)) {
-          for await (const payment of loadPayments(store, each))
+          for await (const payment of loadPayments(store, each, idPrefix))
             if (each === 'in' || !underWay.has(payment.id)) yield publicPayment(payment)
         }
       },

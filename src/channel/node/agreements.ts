@@ -60,6 +60,8 @@ const VALID_FOR = 600
 export interface AgreementOptions {
   /** Whether a channel that a peer wants to open is welcome. @default every one */
   readonly consent?: ((request: { readonly account: Hex; readonly tokenNetwork: Hex }) => boolean) | undefined
+  /** Ends this node's stream in a channel, so that it can be closed. */
+  fold(channel: Channel): void
   /** Milliseconds to wait for the partner's answer. @default 15000 */
   readonly answerTimeout?: number | undefined
 }
@@ -230,6 +232,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
           throw new SluiceError('CHANNEL_BUSY', 'the channel is being closed already')
       } catch (error) {
         if (!isSluiceError(error)) throw error
+        if (channel.phase === 'open' && !channel.closing) options.fold(channel) // so that the next request finds it quiet
         return refuse(link, 'closeRequest', channelId, error.code, error.shortMessage)
       }
       const digest = context.digests(channel.tokenNetwork).CooperativeClose({ channelId, balance1, balance2, validUntil })
@@ -252,13 +255,11 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
           [codeOf('closeRequest')]: 'closeConfirm',
         } as Record<number, string>
       )[request]
-      waiting
-        .get(`${answer}/${channelId}`)
-        ?.reject(
-          new SluiceError('PEER_REFUSED', `${link.account} refused: ${message}`, {
-            details: { code, message, channelId, account: link.account },
-          }),
-        )
+      waiting.get(`${answer}/${channelId}`)?.reject(
+        new SluiceError('PEER_REFUSED', `${link.account} refused: ${message}`, {
+          details: { code, message, channelId, account: link.account },
+        }),
+      )
     },
   }
 

@@ -15,6 +15,8 @@ export interface ChannelEvents {
   settled: { readonly channelId: Hex; readonly paid: bigint; readonly cooperative: boolean }
   /** A payment has come in, for good. */
   received: { readonly paymentId: Hex; readonly tokenNetwork: Hex; readonly from: Hex; readonly amount: bigint }
+  /** The partner has paid by its stream: `total` is all it has ever transferred in the channel. */
+  streamed: { readonly channelId: Hex; readonly from: Hex; readonly total: bigint }
   /** A payment has gone out, for good. */
   sent: { readonly paymentId: Hex; readonly tokenNetwork: Hex; readonly to: Hex; readonly amount: bigint; readonly fee: bigint }
   /** A payment has come to nothing; no money has moved. */

@@ -90,9 +90,9 @@ export async function loadPayment(store: Store, direction: 'out' | 'in', id: Hex
   return value && decodePayment(key, value)
 }
 
-/** Reads all payments of a direction, by id. */
-export async function* loadPayments(store: Store, direction: 'out' | 'in'): AsyncIterable<KeptPayment> {
-  for await (const [key, value] of store.list(`payment/${direction}/`)) yield decodePayment(key, value)
+/** Reads the payments of a direction whose ids begin with `idPrefix`, by id. */
+export async function* loadPayments(store: Store, direction: 'out' | 'in', idPrefix: string): AsyncIterable<KeptPayment> {
+  for await (const [key, value] of store.list(`payment/${direction}/${idPrefix}`)) yield decodePayment(key, value)
 }
 
 /** What a payment is to its user. */

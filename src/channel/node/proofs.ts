@@ -12,6 +12,7 @@ import { advance, assertProofMatches, paidBy, promisedBy, proofOf, ZERO_32, type
 import {
   encodeChannelMessage,
   encodeProofMessage,
+  NO_HASH,
   referenceOf,
   type ProofDetails,
   type ProofMessage,
@@ -36,6 +37,7 @@ import {
 } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import { encode } from '../wire/codec.ts'
+import { catchUpStream } from './streams.ts'
 
 /** What the payments above learn from the exchange. */
 export interface ProofHandlers {
@@ -260,6 +262,8 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       if (changed) saveChannel(channel)
       if (message.nonce < channel.theirs.nonce) sendState(channel, false)
       if (message.accepted > channel.own.nonce) return // this store is behind: the partner shows the proof that is missing
+      if (message.accepted === channel.own.nonce && catchUpStream(channel, message.steps, message.preimage))
+        saveSide(channel, true)
       const first = !channel.synced
       channel.synced = true
       acknowledge(channel, message.accepted)
@@ -371,6 +375,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       nonce: own.nonce,
       accepted: channel.stored,
       steps: theirs.stream?.steps ?? 0,
+      preimage: theirs.stream?.preimage ?? NO_HASH,
       deposit: theirDeposit,
       watch: context.watchOf(id),
     })

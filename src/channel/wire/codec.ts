@@ -122,7 +122,8 @@ export class Reader {
   /** Bytes of their own. */
   raw(size: number, name: string): Uint8Array {
     const at = this.#take(size, name)
-    return this.#bytes.slice(at, at + size)
+    // A Buffer's own slice would share its memory.
+    return Uint8Array.prototype.slice.call(this.#bytes, at, at + size)
   }
   /** @throws `BAD_MESSAGE` if something is left. */
   end(): void {

@@ -78,8 +78,9 @@ const layouts = {
     channelId: hex32,
     nonce: u64,
     accepted: u64,
-    /** Steps of the other side's hash chain that were accepted. */
+    /** Steps of the other side's hash chain that were accepted, and the last preimage. */
     steps: u32,
+    preimage: hex32,
     /** The other side's deposit as it is confirmed here. */
     deposit: u128,
     watch: raw(32),

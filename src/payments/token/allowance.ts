@@ -43,7 +43,7 @@ export async function allow(options: AllowOptions): Promise<void> {
 
   const balance = await read('balanceOf', [sender.address])
   if (balance < amount) {
-    throw new SluiceError('INSUFFICIENT_FUNDS', `the buyer has ${balance} of token ${token}, ${amount - balance} short of the deposit`, {
+    throw new SluiceError('INSUFFICIENT_FUNDS', `${sender.address} has ${balance} of token ${token}, ${amount - balance} short of the deposit`, {
       details: { token, balance, needed: amount },
     })
   }

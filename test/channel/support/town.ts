@@ -71,11 +71,12 @@ export async function startTown({ token = false, challengePeriod = 600 }: TownOp
       const endpoint = `ws://${name}`
       endpoints[wallet.address.toLowerCase()] = endpoint
       const transport = peers.peer(endpoint)
+      const store = memoryStore(entries)
       const node = await createChannelNode({
         signer: wallet,
         tokenNetwork,
         fromBlock,
-        store: memoryStore(entries),
+        store,
         pollInterval: 50,
         log: logger(name),
         transport,
@@ -87,6 +88,7 @@ export async function startTown({ token = false, challengePeriod = 600 }: TownOp
         async stop() {
           await node.stop()
           await transport.close()
+          await store.close()
         },
       }
       const resident = known ?? { name, wallet, entries, endpoint, node: started }
