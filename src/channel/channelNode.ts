@@ -17,7 +17,7 @@ import type { TokenNetworkInfo } from './chain/networks.ts'
 import type { Discovery } from './discovery/discovery.ts'
 import { createLinks } from './link/links.ts'
 import type { Link } from './link/link.ts'
-import { createAgreements } from './node/agreements.ts'
+import type { Agreements } from './node/agreements.ts'
 import {
   capacityOf,
   channelIdOf,
@@ -333,6 +333,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       revealTimeout,
       isSigner: delegations.isSigner,
       plan: routing.plan,
+      prepare: routing.prepare,
       blame: routing.blame,
     })
     const locks = createLocks(
@@ -352,7 +353,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         register: (secrets) => register(secrets),
       },
     )
-    const agreements = createAgreements(context, proofs, { consent: options.consent, fold: streams.fold })
+    /** Loaded when a channel is opened, paid out of or closed together: paying does without. */
+    let agreeing: Promise<Agreements> | undefined
+    const agreements = (): Promise<Agreements> =>
+      (agreeing ??= import('./node/agreements.ts').then(({ createAgreements }) =>
+        createAgreements(context, proofs, { consent: options.consent, fold: streams.fold }),
+      ))
     const chainState = createChainState(context, proofs, chain, firstProofs, {
       autoSettle,
       changed(channel) {
@@ -375,7 +381,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       for (const secret of fresh) registering.add(toHex(secret))
       const id = toHex(engine().sha256(...fresh))
       chain
-        .registerSecrets(infos[0]!.secretRegistry, fresh, `secrets/${id}`)
+        .transactions()
+        .then((transactions) => transactions.registerSecrets(infos[0]!.secretRegistry, fresh, `secrets/${id}`))
         .catch((error: unknown) => {
           log.error('secrets could not be registered, trying again', {
             reason: error instanceof Error ? error.message : String(error),
@@ -391,7 +398,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       if (!kept.has(partner)) kept.set(partner, links.keep(partner))
     }
 
-    function onMessage(link: Link, message: ChannelMessage): void {
+    function onMessage(link: Link, message: ChannelMessage): unknown {
       switch (message.type) {
         case 'payment':
         case 'lock':
@@ -426,16 +433,14 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         case 'closeRequest':
         case 'closeConfirm':
         case 'refused':
-          return agreements.onMessage(link, message)
+          return agreements().then((loaded) => loaded.onMessage(link, message))
         default:
           return
       }
     }
 
     links.onMessage((link, message) => {
-      try {
-        onMessage(link, message)
-      } catch (error) {
+      const failed = (error: unknown): never => {
         if (isSluiceError(error)) {
           const channelId = 'channelId' in message ? message.channelId : undefined
           log.warn('a peer broke a rule', {
@@ -447,6 +452,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           events.emit('misbehaved', { channelId, account: link.account, code: error.code, reason: error.shortMessage })
         }
         throw error
+      }
+      try {
+        const answer = onMessage(link, message)
+        return answer instanceof Promise ? answer.catch(failed) : undefined
+      } catch (error) {
+        return failed(error)
       }
     })
     links.onLink((link) => {
@@ -487,7 +498,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     function tick(): void {
       chainState.tick()
       for (const channel of channels.values()) {
-        agreements.expire(channel)
+        if (channel.closing || channel.ownWithdraw || channel.theirWithdraw)
+          void agreements().then((loaded) => loaded.expire(channel))
         if (isOverdue(channel, clock.now())) proofs.resend(channel)
       }
       locks.pursue()
@@ -562,8 +574,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           }))
         const channelId = channelIdOf(account, partner, Number(shown.epoch) + 1)
         const consent =
-          link && shown.state !== 1n && shown.state !== 2n ? await agreements.open(link, at, channelId, signal) : undefined
-        await chain.open(at, partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0), {
+          link && shown.state !== 1n && shown.state !== 2n
+            ? await (await agreements()).open(link, at, channelId, signal)
+            : undefined
+        await (
+          await chain.transactions()
+        ).open(at, partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0), {
           signal,
         })
         await until('confirmation of the channel', () => (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit, signal)
@@ -576,7 +592,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         const channel = find(channelId)
         const more = totalDeposit - channel.ownDeposit
         assertArgument(more > 0n, 'totalDeposit', `above ${channel.ownDeposit}`)
-        await chain.deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal })
+        await (await chain.transactions()).deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal })
         await until('confirmation of the deposit', () => channel.ownDeposit >= totalDeposit, signal)
         await seen(channel, totalDeposit, signal)
         return info(channel)
@@ -584,8 +600,10 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
 
       async withdraw(channelId, totalWithdraw, { signal } = {}) {
         const channel = find(channelId)
-        const { validUntil, signature } = await agreements.withdraw(channel, totalWithdraw, signal)
-        await chain.withdraw(channel.tokenNetwork, channel.partner, totalWithdraw, validUntil, signature, { signal })
+        const { validUntil, signature } = await (await agreements()).withdraw(channel, totalWithdraw, signal)
+        await (
+          await chain.transactions()
+        ).withdraw(channel.tokenNetwork, channel.partner, totalWithdraw, validUntil, signature, { signal })
         await until('confirmation of the withdrawal', () => channel.ownWithdrawn >= totalWithdraw, signal)
         return info(channel)
       },
@@ -622,10 +640,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
               signal,
               SEEN_TIMEOUT,
             )
-            const { balance1, balance2, validUntil, signature } = await agreements.close(channel, signal)
+            const { balance1, balance2, validUntil, signature } = await (await agreements()).close(channel, signal)
             const pair = channel.first ? ([account, channel.partner] as const) : ([channel.partner, account] as const)
             const none = new Uint8Array(0)
-            await chain.closeCooperatively(
+            await (
+              await chain.transactions()
+            ).closeCooperatively(
               channel.tokenNetwork,
               pair,
               [balance1, balance2],
@@ -647,7 +667,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           }
         }
         const proof = chainState.theirProof(channel) ?? NO_PROOF
-        await chain.close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
+        await (await chain.transactions()).close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
         await until('confirmation of the closing', () => channel.phase !== 'open', signal)
         return info(channel)
       },
@@ -661,7 +681,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           })
         if (channel.phase === 'closed') {
           const [closer, other] = closedByUs ? [account, partner] : [partner, account]
-          await chain.settle(channel.tokenNetwork, channel.id, closer, other, presented, { signal })
+          await (await chain.transactions()).settle(channel.tokenNetwork, channel.id, closer, other, presented, { signal })
           await until('confirmation of the settlement', () => channel.phase === 'settled', signal)
         }
         return info(channel)

@@ -7,12 +7,10 @@ import * as v from 'valibot'
 import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { personalDigest } from '../core/crypto/signature.ts'
 import { SluiceError } from '../core/errors.ts'
+import { MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER } from './limits.ts'
 import { oneOf, payloads, signature65, verificationText, type MessageType, type Payload } from './wire.ts'
 
-/** The longest text message that a buyer takes: a menu of some thousand items, or a chunk of the largest size in base64. */
-export const MAX_TEXT_TO_BUYER = 6 * 1024 * 1024
-/** The longest text message that a seller takes. */
-export const MAX_TEXT_TO_SELLER = 16 * 1024
+export { MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER }
 
 /** A message whose form has been checked; its signature has not. */
 export type Message = { [T in MessageType]: MessageOf<T> }[MessageType]

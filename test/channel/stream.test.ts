@@ -34,7 +34,7 @@ it('pays by the step, over several chains, and beside other payments', async () 
 it('is paid on chain with the last step, without the payer', async () => {
   const { id } = await town.channel(alice, bob, 1_000n)
   const stream = alice.node.stream({ to: bob.wallet.address, unit: 1n })
-  stream.pay(300)
+  void stream.pay(300)
   await eventually('steps', () => bob.node.channel(id).capacity === 300n)
   await alice.node.stop()
   await bob.node.close(id, { how: 'alone' })

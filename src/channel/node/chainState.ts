@@ -147,8 +147,8 @@ export function createChainState(
     if (theirs.nonce <= presented.fromCloser.nonce || !isWorth(theirs, presented.fromCloser)) return
     const proof = theirProof(channel)
     if (proof)
-      send('update balance proof', channel, () =>
-        chain.update(channel.tokenNetwork, channel.id, channel.partner, presented, proof),
+      send('update balance proof', channel, async () =>
+        (await chain.transactions()).update(channel.tokenNetwork, channel.id, channel.partner, presented, proof),
       )
   }
 
@@ -156,7 +156,9 @@ export function createChainState(
     const { presented, settleAt, closedByUs, partner } = channel
     if (!presented || !handlers.autoSettle || time.confirmed < settleAt) return
     const [closer, other] = closedByUs ? [account, partner] : [partner, account]
-    send('settle channel', channel, () => chain.settle(channel.tokenNetwork, channel.id, closer, other, presented))
+    send('settle channel', channel, async () =>
+      (await chain.transactions()).settle(channel.tokenNetwork, channel.id, closer, other, presented),
+    )
   }
 
   return {

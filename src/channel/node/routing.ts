@@ -12,8 +12,6 @@ import { decodeAnnouncement, signAnnouncement } from '../routing/announcement.ts
 import { NO_FEES, type FeeSchedule } from '../routing/fees.ts'
 import { createGossip, type Gossip } from '../routing/gossip.ts'
 import { createGraph, type Graph } from '../routing/graph.ts'
-import { findPaths, whyNoPath } from '../routing/paths.ts'
-import { splitPayment } from '../routing/split.ts'
 import { MAX_HOPS, NO_HASH, type Typed } from '../wire/messages.ts'
 import { capacityOf, type Channel } from './channel.ts'
 import type { NodeContext } from './context.ts'
@@ -31,6 +29,8 @@ export interface RoutingOptions {
 /** See {@link createRouting}. */
 export interface Routing {
   readonly plan: TransferOptions['plan']
+  /** Loads what searches for paths: who only pays its partners does without. */
+  readonly prepare: () => Promise<unknown>
   /** A channel could not carry a payment: it is avoided for a while. */
   blame(channelId: Hex): void
   /** What a channel of this node can carry has changed. */
@@ -75,6 +75,10 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
     })
   }
   const stopping = new AbortController()
+  let search: typeof import('../routing/pathSearch.ts') | undefined
+  const prepare = async (): Promise<void> => {
+    search ??= await import('../routing/pathSearch.ts')
+  }
   /** Channels of which something is to be told, and when that may be. */
   const due = new Set<Channel>()
   const toldAt = new Map<Hex, number>()
@@ -172,13 +176,16 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
   }
 
   return {
+    prepare,
+
     plan({ tokenNetwork, to, amount, maxFee, split, avoid }) {
+      if (!search) throw new SluiceError('NO_ROUTE', "paths can't be searched yet")
       const { graph } = networkOf(tokenNetwork)
       useOwn(graph, tokenNetwork)
       const query = { from: account, to, amount, maxFee: maxFee < 0n ? 0n : maxFee, maxHops: MAX_HOPS, avoid: [...avoid] }
-      const whole = findPaths(graph, { ...query, count: 1 })
-      const paths = whole.length > 0 ? whole : split ? splitPayment(graph, { ...query, maxParts: MAX_PARTS }) : undefined
-      if (!paths) throw noRoute(whyNoPath(graph, query), to, amount)
+      const whole = search.findPaths(graph, { ...query, count: 1 })
+      const paths = whole.length > 0 ? whole : split ? search.splitPayment(graph, { ...query, maxParts: MAX_PARTS }) : undefined
+      if (!paths) throw noRoute(search.whyNoPath(graph, query), to, amount)
       return paths.map(
         ({ hops }): PlannedPart => ({
           amount: hops.at(-1)!.amount,
@@ -304,7 +311,7 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
   }
 }
 
-function noRoute(why: ReturnType<typeof whyNoPath>, to: Hex, amount: bigint): SluiceError {
+function noRoute(why: string | undefined, to: Hex, amount: bigint): SluiceError {
   const details = { to, amount, why }
   switch (why) {
     case 'fee':

@@ -65,6 +65,8 @@ export interface TransferOptions {
     split: boolean
     avoid: ReadonlySet<Hex>
   }): readonly PlannedPart[]
+  /** Gets ready to plan. */
+  prepare(): Promise<unknown>
   /** A channel could not carry a payment: leave it alone for a while. */
   blame(channelId: Hex): void
   /** Whether a key may sign for an account, by the delegation it shows. */
@@ -392,6 +394,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
 
   async function payOverPaths(id: Hex, request: PayRequest): Promise<Payment> {
     const { tokenNetwork, to, amount, signal, timeout = 60_000 } = request
+    await options.prepare()
     const maxFee = request.maxFee ?? (amount / 20n > 0n ? amount / 20n : 1n)
     const secret = request.secrethash === undefined ? generateSecret() : undefined
     const run: Outgoing = {

@@ -4,7 +4,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import { MAX_FRAME } from '../frame.ts'
-import { MAX_TEXT_TO_BUYER } from '../message.ts'
+import { MAX_TEXT_TO_BUYER } from '../limits.ts'
 import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, platformCode, standardCode, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
 
 /** Opens links that end with 1009 on a packet of more than `maxPacket` bytes (of text: characters). */

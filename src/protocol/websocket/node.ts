@@ -5,7 +5,7 @@
 import { WebSocket, type RawData } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
 import { MAX_FRAME } from '../frame.ts'
-import { MAX_TEXT_TO_BUYER } from '../message.ts'
+import { MAX_TEXT_TO_BUYER } from '../limits.ts'
 import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, standardCode, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
 
 /** Milliseconds for the other side to say goodbye, then the socket is destroyed: it may be a dead link. */

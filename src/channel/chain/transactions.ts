@@ -1,0 +1,144 @@
+/**
+ * The transactions of a node. Loaded when the first one is sent: a page that pays in channels it has needs none.
+ * @module
+ */
+import type { Provider, Signer } from 'ethers'
+import { secretRegistryInterface } from '../../contracts/secretRegistry.ts'
+import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
+import { toHex, type Hex } from '../../core/bytes.ts'
+import { createRpc } from '../../core/chain/rpc.ts'
+import { createSender, type SentReceipt } from '../../core/chain/sender.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Logger } from '../../core/log.ts'
+import type { Store } from '../../core/store/store.ts'
+import { allow } from '../../payments/token/allowance.ts'
+import type { Balances, OnChainProof } from './blockchainService.ts'
+import type { TokenNetworkInfo } from './networks.ts'
+
+/** Options of {@link createTransactions}. */
+export interface TransactionsOptions {
+  readonly signer: Signer
+  readonly networks: ReadonlyMap<Hex, TokenNetworkInfo>
+  readonly store: Store
+  readonly pollInterval?: number | undefined
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Options of each transaction. */
+export interface TransactionOptions {
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What a node sends to the contracts. Each throws what `Sender.send` does. */
+export interface Transactions {
+  open(
+    tokenNetwork: Hex,
+    partner: Hex,
+    deposit: bigint,
+    watch: Uint8Array,
+    consent: Uint8Array,
+    options?: TransactionOptions,
+  ): Promise<SentReceipt>
+  /** @param more - by how much the deposit grows. */
+  deposit(tokenNetwork: Hex, partner: Hex, totalDeposit: bigint, more: bigint, options?: TransactionOptions): Promise<SentReceipt>
+  withdraw(
+    tokenNetwork: Hex,
+    partner: Hex,
+    totalWithdraw: bigint,
+    validUntil: number,
+    partnerSignature: Uint8Array,
+    options?: TransactionOptions,
+  ): Promise<SentReceipt>
+  closeCooperatively(
+    tokenNetwork: Hex,
+    participants: readonly [Hex, Hex],
+    balances: readonly [bigint, bigint],
+    validUntil: number,
+    signatures: readonly [Uint8Array, Uint8Array],
+    options?: TransactionOptions,
+  ): Promise<SentReceipt>
+  close(tokenNetwork: Hex, channelId: Hex, partner: Hex, proof: OnChainProof, options?: TransactionOptions): Promise<SentReceipt>
+  update(tokenNetwork: Hex, channelId: Hex, closer: Hex, balances: Balances, proof: OnChainProof): Promise<SentReceipt>
+  settle(
+    tokenNetwork: Hex,
+    channelId: Hex,
+    closer: Hex,
+    partner: Hex,
+    balances: Balances,
+    options?: TransactionOptions,
+  ): Promise<SentReceipt>
+  registerSecrets(secretRegistry: Hex, secrets: readonly Uint8Array[], key: string): Promise<SentReceipt>
+  end(): Promise<void>
+}
+
+/** Creates the sender of a node, and takes up what an earlier run has left. @throws `STORE_LOCKED`, `RPC_FAILED`. */
+export async function createTransactions(options: TransactionsOptions): Promise<Transactions> {
+  const { signer, networks, store, clock, log, pollInterval } = options
+  const provider = signer.provider as Provider
+  const interfaces = [tokenNetworkInterface, secretRegistryInterface]
+  const sender = await createSender({ signer, store, clock, log, pollInterval, interfaces })
+  const rpc = createRpc({ provider, clock })
+  const encode = tokenNetworkInterface.encodeFunctionData.bind(tokenNetworkInterface) as unknown as (
+    name: string,
+    args: readonly unknown[],
+  ) => string
+  const call = (
+    to: Hex,
+    data: string,
+    label: string,
+    more: { value?: bigint; key?: string; signal?: AbortSignal | undefined } = {},
+  ): Promise<SentReceipt> => sender.send({ to, data, value: more.value }, { label, key: more.key, signal: more.signal })
+
+  /** Lets the network take what is paid in; with ETH it is sent along. */
+  const payIn = async (network: Hex, amount: bigint, signal: AbortSignal | undefined): Promise<bigint> => {
+    const { token } = networks.get(network)!
+    if (BigInt(token) === 0n) return amount
+    if (amount > 0n) await allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', signal })
+    return 0n
+  }
+
+  return {
+    open: async (network, partner, deposit, watch, consent, { signal } = {}) => {
+      const value = await payIn(network, deposit, signal)
+      return call(network, encode('open', [partner, deposit, watch, consent]), 'open channel', { value, signal })
+    },
+    deposit: async (network, partner, totalDeposit, more, { signal } = {}) => {
+      const value = await payIn(network, more, signal)
+      return call(network, encode('deposit', [sender.address, partner, totalDeposit]), 'deposit', { value, signal })
+    },
+    withdraw: (network, partner, totalWithdraw, validUntil, partnerSignature, { signal } = {}) =>
+      call(
+        network,
+        encode('withdraw', [sender.address, partner, totalWithdraw, validUntil, '0x', partnerSignature]),
+        'withdraw',
+        { signal },
+      ),
+    closeCooperatively: (network, participants, balances, validUntil, signatures, { signal } = {}) =>
+      call(network, encode('closeCooperatively', [...participants, ...balances, validUntil, ...signatures]), 'close together', {
+        signal,
+      }),
+    close: (network, channelId, partner, proof, { signal } = {}) =>
+      call(network, encode('close', [sender.address, partner, proof, '0x']), 'close channel', {
+        key: `close/${channelId}`,
+        signal,
+      }),
+    update: (network, channelId, closer, { fromPartner, fromCloser }, proof) =>
+      call(network, encode('update', [closer, sender.address, fromPartner, fromCloser, proof, '0x']), 'update balance proof', {
+        key: `update/${channelId}/${proof.nonce}`,
+      }),
+    settle: (network, channelId, closer, partner, { fromPartner, fromCloser }, { signal } = {}) =>
+      call(network, encode('settle', [closer, partner, fromPartner, fromCloser]), 'settle channel', {
+        key: `settle/${channelId}`,
+        signal,
+      }),
+    registerSecrets: (secretRegistry, secrets, key) =>
+      call(
+        secretRegistry,
+        secretRegistryInterface.encodeFunctionData('registerSecrets', [secrets.map((secret) => toHex(secret))]),
+        'register secrets',
+        { key },
+      ),
+    end: () => sender.close(),
+  }
+}

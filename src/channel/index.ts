@@ -1,0 +1,17 @@
+/**
+ * Payment channels: a node that pays and is paid off chain, directly and over several hops.
+ * @module
+ */
+export { createChannelNode, type ChannelInfo, type ChannelNode, type ChannelNodeOptions, type PaymentRequest } from './channelNode.ts'
+export type { AlarmBlock, AlarmService } from './chain/alarmService.ts'
+export { combinedDiscovery, type CombinedDiscoveryOptions } from './discovery/combined.ts'
+export type { Discovery, DiscoveryOptions } from './discovery/discovery.ts'
+export { registryDiscovery, type RegistryDiscoveryOptions } from './discovery/registry.ts'
+export { staticDiscovery } from './discovery/static.ts'
+export type { Phase } from './node/channel.ts'
+export type { ChannelEvents } from './node/events.ts'
+export type { Payment, PaymentState } from './node/payment.ts'
+export type { PaymentStream } from './node/streams.ts'
+export type { FeeSchedule } from './routing/fees.ts'
+export type { PeerTransport } from '../protocol/peer.ts'
+export { webSocketPeer } from '../protocol/websocket/peer.ts'
