@@ -36,6 +36,7 @@ import { createLocks } from './node/locks.ts'
 import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
 import { createProofs, isOverdue } from './node/proofs.ts'
 import { createRouting } from './node/routing.ts'
+import type { SwapOffer, Swapped, Swaps, SwapSide } from './node/swaps.ts'
 import { createStreams, type PaymentStream } from './node/streams.ts'
 import { createTransfers, type PayRequest } from './node/transfers.ts'
 import { NO_FEES, assertFeeSchedule, mediationFee, type FeeSchedule } from './routing/fees.ts'
@@ -65,6 +66,8 @@ export interface ChannelNodeOptions {
   readonly fees?: FeeSchedule | false | undefined
   /** Whether a channel that a peer wants to open is welcome. @default every one */
   readonly consent?: ((request: { readonly account: Hex; readonly tokenNetwork: Hex }) => boolean) | undefined
+  /** Decides about swaps that other nodes offer. @default none is accepted */
+  readonly acceptSwap?: ((offer: SwapOffer) => boolean | Promise<boolean>) | undefined
   /** Whether closed channels are settled as soon as they can be. @default true */
   readonly autoSettle?: boolean | undefined
   /** Milliseconds between two looks at the chain. @default 200 on development chains, 2000 elsewhere */
@@ -150,6 +153,16 @@ export interface ChannelNode {
    * @throws `CHANNEL_NOT_FOUND`, `CHANNEL_BUSY` if the channel has a stream already.
    */
   stream(request: { readonly to: string; readonly unit: bigint; readonly tokenNetwork?: string | undefined }): PaymentStream
+  /**
+   * Swaps an amount in one token network for an amount in another with the node of `to`: both are paid, or neither.
+   * @throws `PEER_REFUSED`, `PARTNER_OFFLINE`, and what `pay` throws.
+   */
+  swap(request: {
+    readonly to: string
+    readonly give: { readonly tokenNetwork: string; readonly amount: bigint }
+    readonly take: { readonly tokenNetwork: string; readonly amount: bigint }
+    readonly signal?: AbortSignal | undefined
+  }): Promise<Swapped>
   /**
    * Ends a channel: together with the partner if it is there and agrees, which pays out at once; else by the last proof,
    * which pays out after the challenge period.
@@ -349,10 +362,14 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           if (!fees) throw new SluiceError('PAYMENT_REFUSED', 'this node forwards nothing')
           return mediationFee(fees, amount, capacityOf(channel))
         },
-        mayTake: () => true,
+        secretFor: (lock, channel, amount) => swaps?.secretFor(lock, channel, amount),
+        mayTake: (lock, channel, amount) => !swaps?.holds(lock, channel, amount),
         register: (secrets) => register(secrets),
       },
     )
+    let swaps: Swaps | undefined
+    const swapping = async (): Promise<Swaps> =>
+      (swaps ??= (await import('./node/swaps.ts')).createSwaps(context, transfers, { accept: options.acceptSwap, revealTimeout }))
     /** Loaded when a channel is opened, paid out of or closed together: paying does without. */
     let agreeing: Promise<Agreements> | undefined
     const agreements = (): Promise<Agreements> =>
@@ -426,6 +443,9 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         case 'gossipRequest':
         case 'gossipEnd':
           return routing.onMessage(link, message)
+        case 'swapOffer':
+        case 'swapAnswer':
+          return swapping().then((loaded) => loaded.onMessage(link, message))
         case 'openRequest':
         case 'openConsent':
         case 'withdrawRequest':
@@ -627,6 +647,14 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         )
         if (!channel) throw noChannel(`with ${to}`)
         return streams.open(channel, unit)
+      },
+
+      async swap({ to, give, take, signal }) {
+        const side = ({ tokenNetwork, amount }: typeof give): SwapSide => {
+          assertArgument(amount > 0n, 'amount', 'at least 1')
+          return { tokenNetwork: only(tokenNetwork), amount }
+        }
+        return (await swapping()).offer(to.toLowerCase() as Hex, side(give), side(take), signal)
       },
 
       async close(channelId, { how, signal } = {}) {

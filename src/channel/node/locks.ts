@@ -42,6 +42,8 @@ export interface LockHandlers {
   received(lock: LockRecord, channel: Channel, amount: bigint): void
   /** What is to be paid for forwarding an amount over a channel of ours. */
   feeFor(channel: Channel, amount: bigint): bigint
+  /** The secret of a payment that is all here, if this node has made it itself. */
+  secretFor(lock: LockRecord, channel: Channel, amount: bigint): Uint8Array | undefined
   /** Whether a payment that is all here should be taken now; false leaves it, a throw gives it back. */
   mayTake(lock: LockRecord, channel: Channel, amount: bigint): boolean
   /** Registers secrets on chain: their locks are about to expire. */
@@ -204,6 +206,8 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
         if (now - since > times.holdTime) throw new SluiceError('PAYMENT_EXPIRED', 'the other parts of the payment did not come')
         return
       }
+      const known = handlers.secretFor(lock, channel, amount)
+      if (known) return learn(secrethash, known, false)
       if (!handlers.mayTake(lock, channel, amount)) return
       heldSince.delete(group)
       const expiry = Math.min(...parts.map((part) => part.lock.expiry))

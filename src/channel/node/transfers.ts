@@ -36,6 +36,10 @@ export interface PayRequest {
   readonly timeout?: number | undefined
   /** Pays whoever shows the secret of this hash, which somebody else has made: for swaps. @default a secret of our own */
   readonly secrethash?: Hex | undefined
+  /** Seconds that the last lock lasts. @default twice the reveal timeout */
+  readonly lockTime?: number | undefined
+  /** Unix seconds by which the first lock has to be over. @default no limit */
+  readonly latest?: number | undefined
 }
 
 /** A part of a payment on its way over one path. */
@@ -98,6 +102,8 @@ interface Outgoing {
   readonly parts: Map<string, LockRecord>
   readonly avoid: Set<Hex>
   attempts: number
+  readonly lockTime: number | undefined
+  readonly latest: number | undefined
   maxFee: bigint
   split: boolean
   /** Fees of the parts that were locked. */
@@ -304,6 +310,8 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
           attempts: 0,
           maxFee: payment.fee,
           split: false,
+          lockTime: undefined,
+          latest: undefined,
           stopped: undefined,
           settle: undefined,
         }
@@ -416,6 +424,8 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       attempts: 0,
       maxFee,
       split: request.split ?? true,
+      lockTime: request.lockTime,
+      latest: request.latest,
       stopped: undefined,
       settle: undefined,
     }
@@ -471,10 +481,15 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       if (!channel) throw new SluiceError('NO_ROUTE', 'the path does not begin in a channel of this node')
       // The last lock lasts twice as long as its receiver needs on chain; each before it as much longer as that mediator needs.
       const expiries: number[] = []
-      let expiry = now + 2 * Math.max(revealTimeout, part.hops.at(-1)!.revealTimeout)
+      let expiry = now + (run.lockTime ?? 2 * Math.max(revealTimeout, part.hops.at(-1)!.revealTimeout))
       for (let i = part.hops.length - 1; i >= 0; i--) {
         expiries[i] = expiry
         if (i > 0) expiry += part.hops[i - 1]!.revealTimeout
+      }
+      if (run.latest !== undefined && expiries[0]! > run.latest) {
+        throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'there is too little time for this path', {
+          details: { paymentId: payment.id, expiry: expiries[0], latest: run.latest },
+        })
       }
       const hops: Hop[] = part.hops.map(({ node, channelId, amount: locked }, i) => ({
         node,

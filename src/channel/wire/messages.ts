@@ -36,6 +36,9 @@ export const CHANNEL_PROTOCOL_VERSION = 1
 /** The most hops of a route, and with them the time that a payment can lock up money for. */
 export const MAX_HOPS = 12
 
+/** Bytes of what a watchtower keeps, sealed: always the same, so that their number says nothing. */
+export const SEALED_APPOINTMENT = 8192
+
 /** A balance proof beside what the receiver knows of it already: channel, stream, and the reference to the message. */
 export const proofFields = { nonce: u64, transferred: u128, locked: u128, locksroot: raw(32), signature: raw(64) } as const
 
@@ -137,6 +140,10 @@ const layouts = {
     release: raw(65),
   },
 
+  /** Offers an amount in one token network for an amount in another. */
+  swapOffer: { id: hex32, secrethash: hex32, giveNetwork: address, giveAmount: u128, takeNetwork: address, takeAmount: u128 },
+  swapAnswer: { id: hex32, accepted: flag },
+
   // ------------------------------------------------------------------------------------------------------------ gossip
   /** One announcement, as its signer wrote it. */
   announcement: { signed: bytes(2048) },
@@ -145,6 +152,20 @@ const layouts = {
   gossipEnd: { tokenNetwork: address, next: hex32, more: flag },
   ping: { nonce: u32 },
   pong: { nonce: u32 },
+
+  // -------------------------------------------------------------------------------- a watchtower and its client
+  /** What the tower is to keep, and open when the closing of a channel shows the key: in place of number `replaces`. */
+  appointment: { hint: raw(16), counter: u64, replaces: u64, validUntil: u64, sealed: raw(SEALED_APPOINTMENT) },
+  /** EIP-712 `Receipt`: the tower keeps it until then, and acts if the reward inside is at least this much. */
+  receipt: { hint: raw(16), counter: u64, validUntil: u64, towerDeposit: address, reward: u128, signature: raw(65) },
+  /** The tower doesn't keep it. `held` is what it has in the place of number `replaces`, if that is another one. */
+  declined: {
+    hint: raw(16),
+    counter: u64,
+    code: text(64),
+    message: text(256),
+    held: optional({ counter: u64, sealed: raw(SEALED_APPOINTMENT) }),
+  },
 } as const satisfies Record<string, Layout>
 
 const codes = {
@@ -168,11 +189,16 @@ const codes = {
   secretGrant: 33,
   reveal: 34,
   fail: 35,
+  swapOffer: 36,
+  swapAnswer: 37,
   announcement: 48,
   gossipRequest: 49,
   gossipEnd: 50,
   ping: 51,
   pong: 52,
+  appointment: 64,
+  receipt: 65,
+  declined: 66,
 } as const satisfies Record<keyof typeof layouts, number>
 
 /** The name of a type of message. */

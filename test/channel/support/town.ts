@@ -37,6 +37,8 @@ export interface Resident {
 export interface Town {
   readonly devnet: Devnet
   readonly tokenNetwork: string
+  /** Makes another token network, for a token of its own; every account has some of it. @returns its address. */
+  network(): Promise<string>
   /** Starts a node, or starts it again with the store that it had. */
   resident(name: string, options?: Partial<ChannelNodeOptions>): Promise<Resident>
   /** Opens a channel with a deposit on each side. */
@@ -63,6 +65,13 @@ export async function startTown({ token = false, challengePeriod = 600 }: TownOp
   return {
     devnet,
     tokenNetwork,
+    async network() {
+      const other = await devnet.deployToken()
+      const address = await other.getAddress()
+      for (const { address: account } of devnet.accounts) await (await other.connect(deployer).mint(account, parseEther('1000'))).wait()
+      await (await registry.createTokenNetwork(address)).wait()
+      return registry.tokenNetworks(address)
+    },
     async resident(name, options = {}) {
       const known = residents.get(name)
       const wallet = known?.wallet ?? devnet.accounts[residents.size]!
