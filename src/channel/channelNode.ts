@@ -1,6 +1,7 @@
 import type { Signer } from 'ethers'
 import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { claim } from '../core/chain/claim.ts'
+import type { TransactionCall } from '../core/chain/sender.ts'
 import { isDevelopmentChain } from '../core/chain/rpc.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { engine } from '../core/crypto/engine.ts'
@@ -40,6 +41,7 @@ import type { SwapOffer, Swapped, Swaps, SwapSide } from './node/swaps.ts'
 import { createStreams, type PaymentStream } from './node/streams.ts'
 import { createTransfers, type PayRequest } from './node/transfers.ts'
 import { NO_FEES, assertFeeSchedule, mediationFee, type FeeSchedule } from './routing/fees.ts'
+import type { TowerClient, TowersOptions } from './tower/towerClient.ts'
 import type { ChannelMessage } from './wire/messages.ts'
 
 /** Options of {@link createChannelNode}. */
@@ -70,6 +72,8 @@ export interface ChannelNodeOptions {
   readonly acceptSwap?: ((offer: SwapOffer) => boolean | Promise<boolean>) | undefined
   /** Whether closed channels are settled as soon as they can be. @default true */
   readonly autoSettle?: boolean | undefined
+  /** Watchtowers that answer a closing while this node is not there. @default none */
+  readonly towers?: TowersOptions | undefined
   /** Milliseconds between two looks at the chain. @default 200 on development chains, 2000 elsewhere */
   readonly pollInterval?: number | undefined
   /** @default systemClock */
@@ -133,6 +137,25 @@ export interface ChannelNode {
     readonly tokenNetwork?: string | undefined
     readonly signal?: AbortSignal | undefined
   }): Promise<ChannelInfo>
+  /** Opens several channels in one transaction, each as `open` does; partners that are linked are asked to consent. */
+  openMany(request: {
+    readonly channels: readonly { readonly partner: string; readonly deposit?: bigint | undefined }[]
+    readonly tokenNetwork?: string | undefined
+    readonly signal?: AbortSignal | undefined
+  }): Promise<readonly ChannelInfo[]>
+  /**
+   * Makes the calls that this node needs no gas for: signed here, sent by anybody.
+   * `open` needs a token with permits (ERC-2612).
+   */
+  readonly relayable: {
+    open(request: {
+      readonly partner: string
+      readonly deposit: bigint
+      readonly tokenNetwork?: string | undefined
+      readonly signal?: AbortSignal | undefined
+    }): Promise<TransactionCall>
+    close(channelId: string): Promise<TransactionCall>
+  }
   /** Raises this node's deposit to `totalDeposit` in all. */
   deposit(channelId: string, totalDeposit: bigint, options?: { readonly signal?: AbortSignal | undefined }): Promise<ChannelInfo>
   /** Takes money out of an open channel, `totalWithdraw` in all; the partner has to agree. */
@@ -310,6 +333,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       watchOf: (channelId) => watchOf(identity.secret, channelId),
     }
     const { channels } = context
+    let towers: TowerClient | undefined
 
     const proofs = createProofs(context, {
       accepted(channel, message, lock) {
@@ -329,12 +353,17 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           case 'remove':
             break
         }
+        towers?.changed(channel)
         routing.changed(channel)
       },
-      acknowledged: (channel, nonce) => transfers.acknowledged(channel, nonce),
+      acknowledged(channel, nonce) {
+        towers?.changed(channel)
+        transfers.acknowledged(channel, nonce)
+      },
       synced(channel) {
         locks.pursue(channel)
         streams.synced(channel)
+        towers?.changed(channel)
         routing.changed(channel)
       },
       mayRemove: (lock) => locks.mayRemove(lock),
@@ -493,6 +522,13 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     })
 
     await transfers.load()
+    if (options.towers) {
+      const { createTowerClient } = await import('./tower/towerClient.ts')
+      const { theirProof } = chainState
+      const parts = { context, store, transport, chainId: chain.chainId, secret: identity.secret, theirProof }
+      towers = await createTowerClient(parts, options.towers)
+      undo.push(() => towers!.close())
+    }
     await chain.start({
       event: chainState.event,
       block: (block) => {
@@ -543,6 +579,31 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       return channel
     }
 
+    /** Finds out the id of the next channel with a partner, and has it consent if it is there. */
+    async function prepareOpening(at: Hex, to: string, signal: AbortSignal | undefined) {
+      const partner = to.toLowerCase() as Hex
+      const shown = await chain.channel(at, partner)
+      const link =
+        links.get(partner) ??
+        (await links.connect(partner, { signal }).catch((error: unknown) => {
+          if (isSluiceError(error, 'ABORTED')) throw error
+          return undefined // opened without its consent then
+        }))
+      const channelId = channelIdOf(account, partner, Number(shown.epoch) + 1)
+      // While the pair has a channel there is nothing to consent to: the transaction will say so.
+      const free = shown.state !== 1n && shown.state !== 2n
+      const consent = link && free ? await (await agreements()).open(link, at, channelId, signal) : undefined
+      return { partner, channelId, consent }
+    }
+
+    /** Waits until both nodes have seen a channel. */
+    async function opened(channelId: Hex, deposit: bigint, signal: AbortSignal | undefined): Promise<ChannelInfo> {
+      await until('confirmation of the channel', () => (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit, signal)
+      const channel = channels.get(channelId)!
+      await seen(channel, deposit, signal)
+      return info(channel)
+    }
+
     /** Waits until something about a channel holds, or the time is over. */
     const until = (what: string, holds: () => boolean, signal: AbortSignal | undefined, ms?: number): Promise<void> =>
       withDeadline({ what, ms, signal, clock }, async (ended) => {
@@ -567,6 +628,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         for (const letGo of kept.values()) letGo()
         routing.stop()
         await links.close()
+        await towers?.close()
         await chain.end()
         await discovery?.close()
         await journal.settled().catch(() => {})
@@ -582,30 +644,40 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       events,
       alarm,
 
-      async open({ partner: to, deposit = 0n, tokenNetwork, signal }) {
+      async open({ partner, deposit = 0n, tokenNetwork, signal }) {
         const at = only(tokenNetwork)
-        const partner = to.toLowerCase() as Hex
-        const shown = await chain.channel(at, partner)
-        const link =
-          links.get(partner) ??
-          (await links.connect(partner, { signal }).catch((error: unknown) => {
-            if (isSluiceError(error, 'ABORTED')) throw error
-            return undefined // opened without its consent then
-          }))
-        const channelId = channelIdOf(account, partner, Number(shown.epoch) + 1)
-        const consent =
-          link && shown.state !== 1n && shown.state !== 2n
-            ? await (await agreements()).open(link, at, channelId, signal)
-            : undefined
-        await (
-          await chain.transactions()
-        ).open(at, partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0), {
-          signal,
-        })
-        await until('confirmation of the channel', () => (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit, signal)
-        const channel = channels.get(channelId)!
-        await seen(channel, deposit, signal)
-        return info(channel)
+        const opening = await prepareOpening(at, partner, signal)
+        await (await chain.transactions()).open(at, { ...opening, deposit }, { signal })
+        return opened(opening.channelId, deposit, signal)
+      },
+
+      async openMany({ channels: wanted, tokenNetwork, signal }) {
+        const at = only(tokenNetwork)
+        const openings = []
+        for (const { partner, deposit = 0n } of wanted) openings.push({ ...(await prepareOpening(at, partner, signal)), deposit })
+        await (await chain.transactions()).openMany(at, openings, { signal })
+        return Promise.all(openings.map(({ channelId, deposit }) => opened(channelId, deposit, signal)))
+      },
+
+      relayable: {
+        async open({ partner, deposit, tokenNetwork, signal }) {
+          const at = only(tokenNetwork)
+          const { relayableOpen } = await import('./node/relay.ts')
+          const { channelId, partner: to, consent } = await prepareOpening(at, partner, signal)
+          return relayableOpen(context, signer, chain.networks.get(at)!, channelId, to, deposit, consent)
+        },
+        async close(channelId) {
+          const channel = find(channelId)
+          const { relayableClose } = await import('./node/relay.ts')
+          const proof = chainState.theirProof(channel)
+          return relayableClose(
+            context,
+            channel,
+            chain.account,
+            proof ?? NO_PROOF,
+            proof ? chainState.theirDigest(channel) : NONE,
+          )
+        },
       },
 
       async deposit(channelId, totalDeposit, { signal } = {}) {

@@ -30,16 +30,19 @@ export interface TransactionOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** A channel to be opened. */
+export interface Opening {
+  readonly partner: Hex
+  readonly deposit: bigint
+  /** What the partner has signed, if it was there. */
+  readonly consent: { readonly watch: Uint8Array; readonly signature: Uint8Array } | undefined
+}
+
 /** What a node sends to the contracts. Each throws what `Sender.send` does. */
 export interface Transactions {
-  open(
-    tokenNetwork: Hex,
-    partner: Hex,
-    deposit: bigint,
-    watch: Uint8Array,
-    consent: Uint8Array,
-    options?: TransactionOptions,
-  ): Promise<SentReceipt>
+  open(tokenNetwork: Hex, opening: Opening, options?: TransactionOptions): Promise<SentReceipt>
+  /** Opens several in one transaction. */
+  openMany(tokenNetwork: Hex, openings: readonly Opening[], options?: TransactionOptions): Promise<SentReceipt>
   /** @param more - by how much the deposit grows. */
   deposit(tokenNetwork: Hex, partner: Hex, totalDeposit: bigint, more: bigint, options?: TransactionOptions): Promise<SentReceipt>
   withdraw(
@@ -98,10 +101,21 @@ export async function createTransactions(options: TransactionsOptions): Promise<
     return 0n
   }
 
+  const openCall = ({ partner, deposit, consent }: Opening): string =>
+    encode('open', [partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0)])
+
   return {
-    open: async (network, partner, deposit, watch, consent, { signal } = {}) => {
-      const value = await payIn(network, deposit, signal)
-      return call(network, encode('open', [partner, deposit, watch, consent]), 'open channel', { value, signal })
+    open: async (network, opening, { signal } = {}) => {
+      const value = await payIn(network, opening.deposit, signal)
+      return call(network, openCall(opening), 'open channel', { value, signal })
+    },
+    openMany: async (network, openings, { signal } = {}) => {
+      const value = await payIn(
+        network,
+        openings.reduce((sum, { deposit }) => sum + deposit, 0n),
+        signal,
+      )
+      return call(network, encode('batch', [openings.map(openCall)]), `open ${openings.length} channels`, { value, signal })
     },
     deposit: async (network, partner, totalDeposit, more, { signal } = {}) => {
       const value = await payIn(network, more, signal)

@@ -27,6 +27,8 @@ export interface ChainState {
   /** Reads the channels again: the chain has lost blocks. */
   reread(): Promise<void>
   keepFirstProof(channelId: Hex, proof: FirstProof): void
+  /** The digest of the partner's last proof. */
+  theirDigest(channel: Channel): Hex
   /** The partner's last proof as the contract takes it; undefined if it has signed none. */
   theirProof(channel: Channel): OnChainProof | undefined
 }
@@ -163,6 +165,8 @@ export function createChainState(
 
   return {
     theirProof,
+    theirDigest: (channel) =>
+      toHex(context.digests(channel.tokenNetwork).BalanceProof(proofOf(channel.theirChannel!, channel.theirs))),
 
     keepFirstProof(channelId, proof) {
       firstProofs.set(channelId, proof)
