@@ -28,7 +28,14 @@ import {
   type Channel,
   type Phase,
 } from './node/channel.ts'
-import { createChainState, loadFirstProofs, noChannel } from './node/chainState.ts'
+import {
+  createChainState,
+  encodeRegistration,
+  loadFirstProofs,
+  loadRegistrations,
+  noChannel,
+  registrationPlace,
+} from './node/chainState.ts'
 import type { NodeContext } from './node/context.ts'
 import type { ChannelEvents } from './node/events.ts'
 import { createDelegations, nodeIdentity, watchOf } from './node/identity.ts'
@@ -298,7 +305,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     })
     undo.push(() => links.close())
     let confirmed = 0
-    const registrations = new Map<Hex, readonly Hex[]>()
+    const registrations = await loadRegistrations(store)
     const { secp256k1 } = engine()
     const context: NodeContext = {
       account,
@@ -328,7 +335,10 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         if (!secp256k1.verify(digest, bytes.subarray(0, 65), publicKey)) bytes[64] = 28
         return bytes
       },
-      noteRegistration: (id, secrethashes) => void registrations.set(id, secrethashes),
+      noteRegistration: (id, secrethashes) => {
+        registrations.set(id, secrethashes)
+        journal.put(registrationPlace(id), () => encodeRegistration(secrethashes))
+      },
       keepFirstProof: (channelId, proof) => chainState.keepFirstProof(channelId, proof),
       watchOf: (channelId) => watchOf(identity.secret, channelId),
     }
@@ -407,6 +417,10 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       ))
     const chainState = createChainState(context, proofs, chain, firstProofs, {
       autoSettle,
+      unlock: async (channel) => {
+        const { unlockChannel } = await import('./node/unlocks.ts')
+        await unlockChannel(channel, { context, chain, store, registrations })
+      },
       changed(channel) {
         routing.chainChanged(channel)
         if (channel.phase === 'open') {

@@ -71,6 +71,15 @@ export interface Transactions {
     balances: Balances,
     options?: TransactionOptions,
   ): Promise<SentReceipt>
+  /** @param sides - who locked, and who may earn it. */
+  unlock(
+    tokenNetwork: Hex,
+    sides: readonly [sender: Hex, receiver: Hex],
+    epoch: number,
+    locked: bigint,
+    other: { readonly locked: bigint; readonly locksroot: Hex },
+    locks: Hex,
+  ): Promise<SentReceipt>
   registerSecrets(secretRegistry: Hex, secrets: readonly Uint8Array[], key: string): Promise<SentReceipt>
   end(): Promise<void>
 }
@@ -146,6 +155,8 @@ export async function createTransactions(options: TransactionsOptions): Promise<
         key: `settle/${channelId}`,
         signal,
       }),
+    unlock: (network, [from, to], epoch, locked, other, locks) =>
+      call(network, encode('unlock', [from, to, epoch, locked, other, locks]), 'unlock'),
     registerSecrets: (secretRegistry, secrets, key) =>
       call(
         secretRegistry,

@@ -9,7 +9,8 @@ import type { BlockchainService, OnChainProof } from '../chain/blockchainService
 import type { ChainEvent } from '../chain/chainEvents.ts'
 import { encodeSteps } from '../stream/streamTerms.ts'
 import { freshSide, paidBy, proofOf, ZERO_32, type Side } from '../state/side.ts'
-import { bytes, decode, encode, raw, address } from '../wire/codec.ts'
+import type { Store } from '../../core/store/store.ts'
+import { address, bytes, decode, encode, hex32, list, raw } from '../wire/codec.ts'
 import { NO_HASH } from '../wire/messages.ts'
 import type { FirstProof } from './agreements.ts'
 import { newChannel, proofChannel, sideKey, encodeSide, type Channel, type Presented } from './channel.ts'
@@ -41,6 +42,8 @@ export interface ChainStateHandlers {
   foreign(event: ChainEvent, tokenNetwork: Hex): void
   secret(secrethash: Hex, secret: Uint8Array, at: number): void
   readonly autoSettle: boolean
+  /** Takes out of a settled channel what can be taken out now. */
+  unlock(channel: Channel): Promise<void>
 }
 
 const NOTHING: Presented = { nonce: 0, transferred: 0n, locked: 0n, locksroot: NO_HASH }
@@ -205,9 +208,12 @@ export function createChainState(
 
     tick() {
       for (const channel of channels.values()) {
-        if (channel.phase !== 'closed') continue
-        answer(channel)
-        settle(channel)
+        if (channel.phase === 'closed') {
+          answer(channel)
+          settle(channel)
+        } else if (channel.phase === 'settled' && isLeft(channel) && handlers.autoSettle) {
+          send('unlock', channel, () => handlers.unlock(channel))
+        }
       }
     },
 
@@ -267,6 +273,7 @@ export function createChainState(
         const { paid1, paid2, locked1, locked2, cooperative } = event
         channel.phase = 'settled'
         channel.leftLocked = { locked1, locked2 }
+        channel.settledAt = time.now()
         journal.then(() => events.emit('settled', { channelId, paid: channel.first ? paid1 : paid2, cooperative }))
         break
       }
@@ -275,6 +282,8 @@ export function createChainState(
         const first = (event.sender === account) === channel.first
         const left = channel.leftLocked[first ? 'locked1' : 'locked2'] - event.toReceiver - event.toSender
         channel.leftLocked = { ...channel.leftLocked, [first ? 'locked1' : 'locked2']: left }
+        if (event.sender === account) channel.unlockedOwn |= event.numbers
+        else channel.unlockedTheirs |= event.numbers
         break
       }
     }
@@ -283,9 +292,35 @@ export function createChainState(
   }
 }
 
+/** Whether a settlement has left something locked. */
+function isLeft({ leftLocked }: Channel): boolean {
+  return leftLocked !== undefined && leftLocked.locked1 + leftLocked.locked2 > 0n
+}
+
 /** Whether a proof says more than one that was presented: an equal one is not worth its gas. */
 function isWorth(side: Side, shown: Presented): boolean {
   return paidBy(side) > shown.transferred || side.locks.total !== shown.locked
+}
+
+const registrationLayout = { secrethashes: list({ hash: hex32 }, 65_535) } as const
+/** Where is kept which secrets were registered together. */
+export const registrationPlace = (key: Hex): string => `registration/${key}`
+
+/** The bytes of secrethashes. */
+export function encodeRegistration(secrethashes: readonly Hex[]): Uint8Array {
+  return encode(registrationLayout, { secrethashes: secrethashes.map((hash) => ({ hash })) })
+}
+
+/** Reads which secrets were registered together. */
+export async function loadRegistrations(store: Pick<Store, 'list'>): Promise<Map<Hex, readonly Hex[]>> {
+  const found = new Map<Hex, readonly Hex[]>()
+  for await (const [at, value] of store.list('registration/')) {
+    found.set(
+      at.slice('registration/'.length) as Hex,
+      decode(registrationLayout, value).secrethashes.map(({ hash }) => hash),
+    )
+  }
+  return found
 }
 
 /** Reads the first proofs that wait for their channels. */

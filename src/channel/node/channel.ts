@@ -20,6 +20,7 @@ import {
   text,
   u128,
   u16,
+  u256,
   u32,
   u64,
   u8,
@@ -64,10 +65,15 @@ export interface Channel {
   /** Unix seconds; 0 while open. */
   settleAt: number
   closedByUs: boolean
+  /** When it was settled, in Unix seconds; 0 before. */
+  settledAt: number
   /** What the closer presented of the other side, and the other side of the closer. */
   presented: { readonly fromPartner: Presented; readonly fromCloser: Presented } | undefined
   /** Locked by side 1 and side 2 when the channel was settled. */
   leftLocked: { readonly locked1: bigint; readonly locked2: bigint } | undefined
+  /** A bit for each lock that was unlocked since: of this node's, and of the partner's. */
+  unlockedOwn: bigint
+  unlockedTheirs: bigint
 
   /** This node's deposit as the partner has said it is confirmed there. */
   seenDeposit: bigint
@@ -115,6 +121,8 @@ export interface LockRecord extends Lock {
   readonly secret: Hex | undefined
   /** Given back to the partner that locked it: it will be removed, and never claimed. */
   readonly givenBack: boolean
+  /** When its secret was registered on chain, in Unix seconds; 0 if it was not. */
+  readonly publicAt: number
 }
 
 /** A pending lock and where it lies. */
@@ -179,9 +187,12 @@ const channelLayout = {
   consented: flag,
   settleAt: u64,
   closedByUs: flag,
+  settledAt: u64,
   fromPartner: optional(presentedLayout),
   fromCloser: optional(presentedLayout),
   leftLocked: optional({ locked1: u128, locked2: u128 }),
+  unlockedOwn: u256,
+  unlockedTheirs: u256,
   ownChannel: raw(32),
   theirWatch: optional({ watch: raw(32) }),
   ownWithdraw: optional(pendingLayout),
@@ -210,9 +221,38 @@ const lockLayout = {
   twin: optional({ channelId: hex32, index: u16 }),
   secret: optional({ secret: hex32 }),
   givenBack: flag,
+  publicAt: u64,
 } as const
 /** What was refused once and is kept as it is. */
 export const evidenceLayout = { message: bytes(65_535), reason: text(256) } as const
+
+/**
+ * What changed in the locks of a side with one of its proofs. Kept for as long as the channel: its partner may present any
+ * proof it ever got, and what that one locked is taken out with the locks as they were then.
+ */
+export const historyLayout = {
+  /** Whether what was before is not known: `added` are all the locks. */
+  reset: flag,
+  added: list({ index: u16, amount: u128, expiry: u64, secrethash: hex32 }, 256),
+  gone: list({ index: u16 }, 1),
+} as const
+const historyPrefix = (id: Hex, own: boolean): string => `history/${id}/${own ? 'own' : 'theirs'}/`
+/** Where the change of one proof is kept. */
+export const historyKey = (id: Hex, own: boolean, nonce: number): string =>
+  historyPrefix(id, own) + String(nonce).padStart(16, '0')
+
+/** The locks of a side as they were with one of its proofs. */
+export async function locksAt(store: Store, id: Hex, own: boolean, nonce: number): Promise<ReadonlyMap<number, Lock>> {
+  const locks = new Map<number, Lock>()
+  for await (const [key, value] of store.list(historyPrefix(id, own))) {
+    if (Number(key.slice(-16)) > nonce) break
+    const { reset, added, gone } = decode(historyLayout, value)
+    if (reset) locks.clear()
+    for (const lock of added) locks.set(lock.index, lock)
+    for (const { index } of gone) locks.delete(index)
+  }
+  return locks
+}
 
 /** Where a channel is kept. */
 export const channelKey = (id: Hex): string => `channel/${id}`
@@ -372,8 +412,11 @@ export function newChannel(
     theirWithdrawn: 0n,
     settleAt: 0,
     closedByUs: false,
+    settledAt: 0,
     presented: undefined,
     leftLocked: undefined,
+    unlockedOwn: 0n,
+    unlockedTheirs: 0n,
     seenDeposit: 0n,
     ownWithdraw: undefined,
     theirWithdraw: undefined,

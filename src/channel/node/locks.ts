@@ -82,6 +82,14 @@ export const releaseLayout = { lock: raw(32), expiry: u64, signature: raw(65), d
 /** Where a release is kept. */
 export const releaseKey = (channelId: Hex, lock: LockRecord): string => `release/${channelId}/${toHex(leafHash(lock))}`
 
+/** Milliseconds after which what was asked of a partner about a lock is asked again. */
+const AGAIN_AFTER = 5_000
+
+/** Whether the secret of a lock was registered before it expired. */
+export function isPublicInTime({ publicAt, expiry }: LockRecord): boolean {
+  return publicAt > 0 && publicAt < expiry
+}
+
 /** Bytes that a failure's signature covers. */
 export function failBytes(paymentId: Hex, code: string, failed: Hex): Uint8Array {
   return concatBytes(utf8('sluice channel failure'), fromHex(paymentId, 32), fromHex(failed, 32), utf8(code))
@@ -100,8 +108,8 @@ export function requestBytes({
 /** Creates what looks after a node's hash locks. */
 export function createLocks(context: NodeContext, proofs: Proofs, times: LockTimes, handlers: LockHandlers): Locks {
   const { journal, links, locks, log, time, account, key } = context
-  /** Secrets that are public, by hash, with the time of their block: only of locks that are pending here. */
-  const onChain = new Map<Hex, number>()
+  /** When a lock was last looked at because time had passed, in milliseconds. */
+  const lookedAt = new WeakMap<LockRecord, number>()
   /** Since when an incomplete payment to us is held. */
   const heldSince = new Map<string, number>()
 
@@ -158,6 +166,7 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
         twin: { channelId: entry.channel.id, index: lock.index },
         secret: undefined,
         givenBack: false,
+        publicAt: 0,
       })
       proofs.saveLock(entry.channel, false, { ...lock, twin: { channelId: out.id, index } })
     } catch (error) {
@@ -225,17 +234,17 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
 
   /** This node locked it: claimable by the partner once the secret is out in time, free once it is over without. */
   function pursueOwn({ channel, lock }: LockEntry): void {
-    const at = onChain.get(lock.secrethash)
-    const inTime = at === undefined ? lock.expiry > time.now() : at < lock.expiry
-    if (lock.secret && inTime) return unlock(channel, lock, fromHex(lock.secret))
-    if (lock.expiry < time.confirmed && !(at !== undefined && inTime)) release(channel, lock, undefined)
+    const claimable = isPublicInTime(lock) || lock.expiry > time.now()
+    if (lock.secret && claimable) return unlock(channel, lock, fromHex(lock.secret))
+    if (lock.expiry < time.confirmed && !isPublicInTime(lock)) release(channel, lock, undefined)
   }
 
   function unlock(channel: Channel, lock: LockRecord, secret: Uint8Array): void {
     learn(lock.secrethash, secret)
-    if (!channel.synced || channel.phase !== 'open') return // when they are back; on chain it is safe already
-    proofs.sign(channel, 'unlock', { index: lock.index, secret })
-    forgetSecret(lock.secrethash)
+    if (channel.phase === 'open') {
+      if (!channel.synced) return // when the partner is back; by its secret it is safe already
+      proofs.sign(channel, 'unlock', { index: lock.index, secret })
+    } else if (lock.secret) return // claimed on chain; that was told
     if (!lock.twin) handlers.paid(lock, secret)
   }
 
@@ -299,15 +308,11 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
     }
   }
 
-  function forgetSecret(secrethash: Hex): void {
-    if ([...locks.of(secrethash)].length === 0) onChain.delete(secrethash)
-  }
-
   /** Claims on chain what the partner has not unlocked in time. */
   function registerEndangered(): void {
     const endangered = new Map<Hex, Uint8Array>()
     for (const { own, lock, channel } of locks.all()) {
-      if (own || !lock.secret || lock.givenBack || onChain.has(lock.secrethash) || channel.phase === 'settled') continue
+      if (own || !lock.secret || lock.givenBack || lock.publicAt > 0 || channel.phase === 'settled') continue
       const left = lock.expiry - time.now()
       if (left > 0 && left <= times.revealTimeout) endangered.set(lock.secrethash, fromHex(lock.secret))
     }
@@ -332,7 +337,6 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
 
     unlocked(channel, lock, secret) {
       learn(lock.secrethash, secret)
-      forgetSecret(lock.secrethash)
       if (!isOurs(lock)) {
         if (lock.twin) {
           const out = locks.get(lock.twin.channelId, true, lock.twin.index)
@@ -398,7 +402,7 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
           details: { field: 'secret', channelId, index },
         })
       }
-      if (entry.lock.expiry <= time.now() && !onChain.has(entry.lock.secrethash)) {
+      if (entry.lock.expiry <= time.now() && !isPublicInTime(entry.lock)) {
         log.info('a secret came after its lock had expired', { channelId, index })
         return
       }
@@ -429,27 +433,25 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
 
     mayRemove(lock) {
       if (lock.givenBack) return true
-      const at = onChain.get(lock.secrethash)
-      return lock.expiry < time.confirmed && !(at !== undefined && at < lock.expiry)
+      return lock.expiry < time.confirmed && !isPublicInTime(lock)
     },
 
     onSecretOnChain(secrethash, secret, at) {
-      const entries = [...locks.of(secrethash)]
-      if (entries.length === 0) return
-      onChain.set(secrethash, at)
-      if (entries.some(({ lock }) => at < lock.expiry)) learn(secrethash, secret)
-      for (const { channel, own, lock } of entries) {
-        const entry = locks.get(channel.id, own, lock.index)
-        if (entry) tryPursue(entry)
+      for (const { channel, own, lock } of locks.of(secrethash)) {
+        if (lock.publicAt === 0) proofs.saveLock(channel, own, { ...lock, publicAt: at })
       }
+      if ([...locks.of(secrethash)].some(({ lock }) => isPublicInTime(lock))) learn(secrethash, secret)
+      for (const entry of locks.of(secrethash)) tryPursue(entry)
     },
 
     pursue(channel) {
-      for (const entry of locks.all()) {
-        if (!channel || entry.channel === channel) {
-          const current = locks.get(entry.channel.id, entry.own, entry.lock.index)
-          if (current) tryPursue(current)
-        }
+      const now = context.clock.now()
+      for (const { channel: where, own, lock } of locks.all()) {
+        if (channel ? where !== channel : !own && now - (lookedAt.get(lock) ?? -Infinity) < AGAIN_AFTER) continue
+        const current = locks.get(where.id, own, lock.index)
+        if (!current) continue
+        lookedAt.set(current.lock, now)
+        tryPursue(current)
       }
       registerEndangered()
     },

@@ -26,6 +26,8 @@ import {
   encodeLock,
   encodeSide,
   evidenceLayout,
+  historyKey,
+  historyLayout,
   lockKey,
   OUTBOX,
   outKey,
@@ -93,6 +95,13 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
     locks.set({ channel, own, lock })
     journal.put(lockKey(channel.id, own, lock.index), () => encodeLock(lock))
   }
+  /** Notes what a proof has changed about the locks. */
+  const note = (channel: Channel, own: boolean, type: ProofMessageType, index: number): void => {
+    const { nonce, locks: tree } = own ? channel.own : channel.theirs
+    const lock = tree.locks.get(index)
+    const change = type === 'lock' ? { reset: false, added: [lock!], gone: [] } : { reset: false, added: [], gone: [{ index }] }
+    journal.put(historyKey(channel.id, own, nonce), () => encode(historyLayout, change))
+  }
   const dropLock = (channel: Channel, own: boolean, index: number): void => {
     locks.delete(channel.id, own, index)
     journal.delete(lockKey(channel.id, own, index))
@@ -150,6 +159,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       channel.own = { ...next, signature }
       const packet = encodeProofMessage(type, channel.id, { nonce, transferred, locked, locksroot, signature }, details)
       saveSide(channel, true)
+      if ('index' in details) note(channel, true, type, (details as { readonly index: number }).index)
       if (lock) saveLock(channel, true, lock)
       else if (type === 'unlock' || type === 'remove') dropLock(channel, true, (details as ProofDetails<'remove'>).index)
       if (channel.unacked.size === 0) channel.progressAt = clock.now()
@@ -212,6 +222,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       }
       channel.theirs = { ...next, signature: message.signature }
       saveSide(channel, false)
+      if (index !== undefined) note(channel, false, message.type, index)
       if (message.type === 'lock') {
         const { paymentId, initiator, target, total, route, index, amount, expiry, secrethash } = message
         saveLock(channel, false, {
@@ -227,6 +238,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
           twin: undefined,
           secret: undefined,
           givenBack: false,
+          publicAt: 0,
         })
       } else if (message.type === 'unlock' || message.type === 'remove') dropLock(channel, false, message.index)
       receipt(channel)
@@ -319,6 +331,9 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         channel.theirs = given
       }
       saveSide(channel, ours)
+      journal.put(historyKey(channel.id, ours, given.nonce), () =>
+        encode(historyLayout, { reset: true, added: [...given.locks.locks.values()], gone: [] }),
+      )
       for (const index of side.locks.locks.keys()) dropLock(channel, ours, index)
       for (const lock of given.locks.locks.values())
         saveLock(channel, ours, unknownLock(lock, ours ? context.account : channel.partner))
@@ -443,6 +458,7 @@ function unknownLock(lock: { index: number; amount: bigint; expiry: number; secr
     twin: undefined,
     secret: undefined,
     givenBack: false,
+    publicAt: 0,
   }
 }
 

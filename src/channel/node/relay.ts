@@ -123,6 +123,6 @@ async function signPermit(signer: Signer, token: Hex, spender: Hex, value: bigin
     const { v, r, s } = Signature.from(signature)
     return { value, deadline, v, r, s }
   } catch (cause) {
-    throw new SluiceError('TRANSACTION_REJECTED', `the signer did not permit the deposit`, { cause })
+    throw new SluiceError('TRANSACTION_REJECTED', 'the signer did not permit the deposit', { cause })
   }
 }

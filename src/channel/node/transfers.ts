@@ -511,6 +511,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
         twin: undefined,
         secret: undefined,
         givenBack: false,
+        publicAt: 0,
       }
       proofs.sign(channel, 'lock', lock, lock)
       run.parts.set(partKey(lock), lock)

@@ -147,6 +147,14 @@ export const u32: Field<number> = { write: (out, value) => out.u32(value), read:
 export const u64: Field<number> = { write: (out, value) => out.u64(value), read: (from, name) => from.u64(name) }
 /** An amount. */
 export const u128: Field<bigint> = { write: (out, value) => out.u128(value), read: (from, name) => from.u128(name) }
+/** A number of 256 bits. */
+export const u256: Field<bigint> = {
+  write: (out, value) => {
+    out.u128(value >> 128n)
+    out.u128(value & (2n ** 128n - 1n))
+  },
+  read: (from, name) => (from.u128(name) << 128n) | from.u128(name),
+}
 /** A byte that is 0 or 1. */
 export const flag: Field<boolean> = {
   write: (out, value) => out.u8(value ? 1 : 0),
