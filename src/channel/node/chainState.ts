@@ -8,7 +8,7 @@ import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { BlockchainService, OnChainProof } from '../chain/blockchainService.ts'
 import type { ChainEvent } from '../chain/chainEvents.ts'
 import { encodeSteps } from '../stream/streamTerms.ts'
-import { freshSide, paidBy, proofOf, ZERO_32, type Side } from '../state/side.ts'
+import { freshSide, paidBy, proofOf, type Side } from '../state/side.ts'
 import type { Store } from '../../core/store/store.ts'
 import { address, bytes, decode, encode, hex32, list, raw } from '../wire/codec.ts'
 import { NO_HASH } from '../wire/messages.ts'
@@ -337,6 +337,3 @@ export async function loadFirstProofs(store: {
 export function noChannel(what: string): SluiceError {
   return new SluiceError('CHANNEL_NOT_FOUND', `there is no channel ${what}`, { details: { channel: what } })
 }
-
-/** 32 zero bytes stand for no watch. */
-export const NO_WATCH = ZERO_32

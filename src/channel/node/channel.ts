@@ -6,7 +6,7 @@ import { concatBytes, fromHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import type { Store } from '../../core/store/store.ts'
 import { lockTreeOf, type Lock } from '../state/lockTree.ts'
-import { freshSide, paidBy, promisedBy, ZERO_32, type Side, type UnsignedSide } from '../state/side.ts'
+import { freshSide, paidBy, promisedBy, type Side, type UnsignedSide } from '../state/side.ts'
 import {
   address,
   bytes,
@@ -144,7 +144,7 @@ export interface LockBook {
 }
 
 /** Creates an empty book. */
-export function createLockBook(): LockBook {
+function createLockBook(): LockBook {
   const entries = new Map<string, LockEntry>()
   const bySecret = new Map<Hex, Set<string>>()
   return {
@@ -429,9 +429,4 @@ export function newChannel(
     durable: 0,
     progressAt: 0,
   }
-}
-
-/** Whether a watch secret is none. */
-export function isNoWatch(watch: Uint8Array): boolean {
-  return watch.every((byte) => byte === 0) && watch.length === ZERO_32.length
 }

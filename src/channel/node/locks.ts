@@ -5,14 +5,14 @@
  * that it is worth looking again. So a lost message or a crash at any point delays a lock and never decides it.
  * @module
  */
-import { concatBytes, equalBytes, fromHex, toHex, utf8, type Hex } from '../../core/bytes.ts'
+import { concatBytes, fromHex, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { addressOf, generateSecret } from '../../core/crypto/key.ts'
 import { assertSignedBy, personalDigest } from '../../core/crypto/signature.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
 import { freeIndex, leafHash } from '../state/lockTree.ts'
-import { isSecretOf, ZERO_32 } from '../state/side.ts'
+import { isSecretOf } from '../state/side.ts'
 import { NO_HASH, type Typed } from '../wire/messages.ts'
 import { bytes, encode, raw, u64 } from '../wire/codec.ts'
 import type { Channel, LockEntry, LockRecord } from './channel.ts'
@@ -474,6 +474,3 @@ function pad(bytes: Uint8Array, shared: Uint8Array, ephemeral: Uint8Array): Uint
   const mask = engine().sha256(utf8('sluice secret grant'), shared, ephemeral)
   return bytes.map((byte, i) => byte ^ mask[i]!)
 }
-
-/** Whether a payment id is one. */
-export const isPaymentId = (id: Hex): boolean => !equalBytes(fromHex(id, 32), ZERO_32)

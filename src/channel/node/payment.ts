@@ -3,7 +3,6 @@
  * @module
  */
 import type { Hex } from '../../core/bytes.ts'
-import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Store } from '../../core/store/store.ts'
 import { address, decode, encode, hex32, optional, text, u128, u64, u8 } from '../wire/codec.ts'
 
@@ -98,11 +97,4 @@ export async function* loadPayments(store: Store, direction: 'out' | 'in', idPre
 /** What a payment is to its user. */
 export function publicPayment({ secret: _, ...payment }: KeptPayment): Payment {
   return payment
-}
-
-/** The error behind a failed payment. */
-export function paymentError(error: unknown): SluiceError {
-  return isSluiceError(error)
-    ? error
-    : new SluiceError('PAYMENT_FAILED', error instanceof Error ? error.message : String(error), { cause: error })
 }

@@ -127,7 +127,7 @@ export function leafHash({ expiry, amount, secrethash }: Lock): Uint8Array {
 }
 
 /** The hash of a node; of two empty ones: empty. */
-export function nodeHash(left: Uint8Array | undefined, right: Uint8Array | undefined): Uint8Array | undefined {
+function nodeHash(left: Uint8Array | undefined, right: Uint8Array | undefined): Uint8Array | undefined {
   if (!left && !right) return undefined
   return engine().keccak256(concatBytes(Uint8Array.of(1), left ?? ZERO, right ?? ZERO))
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { BalanceProof } from '../../contracts/channelTypes.ts'
-import { equalBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
+import { equalBytes, toHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { MAX_STEPS, streamHash } from '../stream/streamTerms.ts'
@@ -170,6 +170,3 @@ function assertAmount(amount: bigint): void {
 export function isSecretOf(secret: Uint8Array, secrethash: Hex): boolean {
   return secret.length === 32 && !equalBytes(secret, ZERO_32) && secrethashOf(secret) === secrethash
 }
-
-/** A lock's secret out of its hex. */
-export const secretBytes = (secret: Hex): Uint8Array => fromHex(secret, 32, 'secret')

@@ -14,7 +14,7 @@ import { tokenNetworkRegistryContract } from '../../../src/contracts/tokenNetwor
 import type { Hex } from '../../../src/core/bytes.ts'
 import type { Logger } from '../../../src/core/log.ts'
 import { memoryStore } from '../../../src/core/store/memoryStore.ts'
-import { memoryPeerNetwork } from '../../../src/protocol/memoryPeerNetwork.ts'
+import { memoryPeerNetwork, type MemoryPeerNetwork } from '../../../src/protocol/memoryPeerNetwork.ts'
 import { startDevnet, type Devnet } from '../../../src/testing/devnet.ts'
 
 /** Options of {@link startTown}. */
@@ -37,6 +37,10 @@ export interface Resident {
 export interface Town {
   readonly devnet: Devnet
   readonly tokenNetwork: string
+  /** Address of the `TowerDeposit`. */
+  readonly towerDeposit: string
+  /** Where its residents reach one another. */
+  readonly peers: MemoryPeerNetwork
   /** Makes another token network, for a token of its own; every account has some of it. @returns its address. */
   network(): Promise<string>
   /** Starts a node, or starts it again with the store that it had. */
@@ -51,7 +55,7 @@ const silent = process.env['SHOW_LOG'] === undefined
 /** Starts a chain with a token network. */
 export async function startTown({ token = false, challengePeriod = 600 }: TownOptions = {}): Promise<Town> {
   const devnet = await startDevnet()
-  const { tokenNetworkRegistry, fromBlock } = await devnet.deployChannels({ challengePeriod })
+  const { tokenNetworkRegistry, towerDeposit, fromBlock } = await devnet.deployChannels({ challengePeriod })
   const deployer = devnet.accounts.at(-1)!
   const registry = tokenNetworkRegistryContract(tokenNetworkRegistry, deployer)
   const erc20 = token ? await devnet.deployToken() : undefined
@@ -65,6 +69,8 @@ export async function startTown({ token = false, challengePeriod = 600 }: TownOp
   return {
     devnet,
     tokenNetwork,
+    towerDeposit,
+    peers,
     async network() {
       const other = await devnet.deployToken()
       const address = await other.getAddress()
