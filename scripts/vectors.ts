@@ -1,5 +1,6 @@
 /**
- * Writes the test vectors of the protocol: `docs/vectors.json`, and the samples inside `docs/protocol.md`.
+ * Writes the test vectors of the protocols, `docs/vectors.json` and `docs/channel-vectors.json`, and the samples inside
+ * `docs/protocol.md`.
  *
  *     npm run vectors                write
  *     npm run vectors -- --check     fail when the files disagree with the code
@@ -18,6 +19,7 @@ import { ETH, menuHash, menuToWire, type Menu } from '../src/protocol/menu.ts'
 import { encodeMessage, messageDigest, signedBytes, type Message, type MessageOf } from '../src/protocol/message.ts'
 import { orderToWire } from '../src/protocol/order.ts'
 import type { MessageType, Payload } from '../src/protocol/wire.ts'
+import { channelVectors } from './channelVectors.ts'
 
 const repeat = (byte: string): Hex => `0x${byte.repeat(32)}`
 
@@ -195,10 +197,16 @@ export function fillSamples(markdown: string, vectors: object): string {
   )
 }
 
+/** JSON with amounts as decimal text. */
+export function jsonOf(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? part.toString() : part), 2)
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const vectors = protocolVectors()
   const files = [
     { url: new URL('../docs/vectors.json', import.meta.url), make: () => `${JSON.stringify(vectors, null, 2)}\n` },
+    { url: new URL('../docs/channel-vectors.json', import.meta.url), make: () => `${jsonOf(channelVectors())}\n` },
     { url: new URL('../docs/protocol.md', import.meta.url), make: (now: string) => fillSamples(now, vectors) },
   ]
   for (const { url, make } of files) {
