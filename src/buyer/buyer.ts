@@ -14,14 +14,13 @@ import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import { memoryStore } from '../core/store/memoryStore.ts'
 import type { Store } from '../core/store/store.ts'
-import { CNY } from '../payments/alipay.ts'
+import { billOf } from '../payments/bill.ts'
 import type { Payer } from '../payments/payment.ts'
 import { createTokenPayer } from '../payments/token/buyer.ts'
 import type { Reclaimed } from '../payments/token/recovery.ts'
 import { keyIdentity } from '../protocol/identity.ts'
 import {
   chunkCount,
-  ETH,
   findItem,
   menuHash,
   priceOf,
@@ -238,7 +237,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     }
     const item = findItem(menu, buy.item)
     const range = rangeOf(item, payment === 'sample' ? { chunks: sampleOf(item) } : buy)
-    const full = payment === 'sample' ? 0n : payment === 'alipay' ? item.alipayPrice : item.price
+    const { token: currency, price: full } = billOf(item, payment)
     if (full === undefined || (payment !== 'sample' && !menu.payments.includes(payment))) {
       throw new SluiceError(
         'PAYMENT_UNSUPPORTED',
@@ -257,7 +256,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     const order: Order = {
       buyer: address,
       seller: menu.seller,
-      token: payment === 'alipay' ? CNY : payment === 'sample' ? ETH : item.token,
+      token: currency,
       ackSigner: key.address,
       price,
       totalData: range.bytes,
@@ -289,16 +288,15 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   /** Puts up an order's money. The record is written first, so that a crash leaves no deposit that nobody knows of. */
   const fund = async (record: PurchaseRecord, signal: AbortSignal): Promise<PurchaseRecord> => {
     if (record.payment === 'sample') return record
+    const payer = payerOf(record)
     await book.put({ record, state: 'opening', evidence: undefined })
     const payable = { id: record.id, order: record.order, mode: record.mode }
-    const { verification } = await payerOf(record)
-      .open(payable, { deposit: record.deposit, signal })
-      .catch(async (error: unknown) => {
-        // Declined in the wallet, or refused by the chain: nothing was paid in, and there is nothing to go on with.
-        if (record.payment === 'token' && isSluiceError(error) && error.code !== 'TRANSACTION_UNKNOWN')
-          await book.remove(record.id)
-        throw error
-      })
+    const { verification } = await payer.open(payable, { deposit: record.deposit, signal }).catch(async (error: unknown) => {
+      // Declined in the wallet, or refused by the chain: nothing was paid in, and there is nothing to go on with.
+      const declined = record.payment === 'token' && isSluiceError(error) && error.code !== 'TRANSACTION_UNKNOWN'
+      if (declined || isSluiceError(error, 'PAYMENT_UNSUPPORTED')) await book.remove(record.id)
+      throw error
+    })
     const funded = { ...record, verification }
     await book.put({ record: funded, state: 'open', evidence: undefined })
     return funded
@@ -350,6 +348,14 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     return createPurchase(context, signal)
   }
 
+  /** An order with a deposit in the contract. */
+  const deposited = async (id: Hex): Promise<StoredPurchase> => {
+    const stored = await book.get(id)
+    const { payment } = stored.record
+    if (payment === 'token') return stored
+    throw new SluiceError('PAYMENT_UNSUPPORTED', `order ${id} is paid with ${payment}: it has no deposit`, { details: { order: id, payment } })
+  }
+
   const settled = async (stored: StoredPurchase, run: () => Promise<Reclaimed>): Promise<Reclaimed> => {
     const result = await run()
     await book.put({ ...stored, state: 'settled' })
@@ -367,16 +373,16 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes(),
     resume: (id, { partial, signal } = {}) => purchase('token', signal, (until) => takeUp(id, partial, until)),
     orders: () => book.list(),
-    topUp: async (id, amount, { signal } = {}) => token.topUp((await book.get(id)).record, amount, { signal }),
+    topUp: async (id, amount, { signal } = {}) => token.topUp((await deposited(id)).record, amount, { signal }),
     signedMenu: async (id) => book.menu((await book.get(id)).record.menuHash),
     reclaim: async (id, { signal } = {}) => {
-      const stored = await book.get(id)
+      const stored = await deposited(id)
       const standing = await book.standing(id)
       const ack = standing && { transferred: standing.acked, signature: standing.signature }
       return settled(stored, () => token.reclaim(stored.record, { ack, signal }))
     },
     dispute: async (id, { signal } = {}) => {
-      const stored = await book.get(id)
+      const stored = await deposited(id)
       const { evidence } = stored
       if (!evidence) {
         throw new SluiceError(

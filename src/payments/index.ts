@@ -3,6 +3,9 @@
  * @module
  */
 export { alipayPayer, alipayPayments, CNY, outTradeNo, type AlipayGateway, type AlipayOptions, type AlipayPayerOptions, type AlipayTrade } from './alipay.ts'
+export { channelPayer, type ChannelPayerOptions } from './channel/buyer.ts'
+export type { ChannelPayment, ChannelPort, TokenNetworks } from './channel/channelPort.ts'
+export { channelPayments, type ChannelPaymentsOptions } from './channel/seller.ts'
 export type { Acknowledgement, PayableOrder, Payer, PaymentMethod, Till } from './payment.ts'
 export {
   createTokenPayer,

@@ -21,17 +21,19 @@ export interface Acknowledgement {
   readonly transferred: number
   /** EIP-712 `Ack` by the buyer or its session key, 65 bytes. */
   readonly signature: Uint8Array
-  /** Transaction or receipt that shows the payment; empty for a voucher. */
+  /** Transaction, receipt or channel payment that shows the payment; empty for a voucher. */
   readonly verification: string
 }
 
 /** A way for a seller to be paid. */
 export interface PaymentMethod {
   readonly kind: PaymentKind
+  /** The account that the money comes in to, if the method has one of its own: it must be the seller's. */
+  readonly account?: string | undefined
   /**
    * Decides whether an order's money is there, without trusting the buyer for any of it. Called again for an order that
    * it knows, after a lost connection or a restart; then `verification` may be empty.
-   * @throws `DEPOSIT_SHORT`, `ORDER_UNCONFIRMED`, `ORDER_EXPIRED`, `ORDER_FINISHED`, `ORDER_MISMATCH`.
+   * @throws `DEPOSIT_SHORT`, `ORDER_UNCONFIRMED`, `ORDER_EXPIRED`, `ORDER_FINISHED`, `ORDER_MISMATCH`, `PAYMENT_UNSUPPORTED`.
    */
   accept(order: PayableOrder, verification: string, options: { readonly signal: AbortSignal }): Promise<Till>
   /** Waits for what is under way, then lets go of watchers. */
@@ -63,8 +65,9 @@ export interface Till {
 export interface Payer {
   readonly kind: PaymentKind
   /**
-   * Puts up the money for an order.
+   * Puts up the money for an order, as far as any is put up beforehand.
    * @returns what shows it to the seller.
+   * @throws `PAYMENT_UNSUPPORTED` when it can't pay this order: nothing was put up.
    */
   open(
     order: PayableOrder,

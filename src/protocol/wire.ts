@@ -45,7 +45,7 @@ const prose = upTo(4096)
 
 /** 65 bytes r, s, v as the seed writes them. */
 export const signature65 = matching(/^0x[0-9a-f]{130}$/, '0x and 130 lower-case hex digits')
-/** A transaction hash, a receipt number, or nothing. */
+/** A transaction hash, a receipt number, a channel payment's id, or nothing. */
 export const verificationText = upTo(256)
 
 const paymentKind = oneOf('token', 'alipay', 'channel', 'sample')

@@ -12,6 +12,7 @@ import { isSluiceError, SluiceError } from '../core/errors.ts'
 import type { Emitter } from '../core/events.ts'
 import type { Logger } from '../core/log.ts'
 import type { Store } from '../core/store/store.ts'
+import { billOf } from '../payments/bill.ts'
 import type { PaymentMethod } from '../payments/payment.ts'
 import type { Identity } from '../protocol/identity.ts'
 import { chunkCount, priceOf, rangeOf, type Item, type Range } from '../protocol/menu.ts'
@@ -329,7 +330,7 @@ function assertPrice(payload: Payload<'order'>, order: Order, item: Item, range:
     }
     return
   }
-  const full = payload.payment === 'alipay' ? item.alipayPrice : item.price
+  const { token, price: full } = billOf(item, payload.payment)
   if (full === undefined) {
     throw new SluiceError('PAYMENT_UNSUPPORTED', `"${item.id}" has no price for ${payload.payment}`, { details: { payment: payload.payment } })
   }
@@ -339,7 +340,7 @@ function assertPrice(payload: Payload<'order'>, order: Order, item: Item, range:
       details: { given: order.price, expected: price },
     })
   }
-  if (payload.payment === 'token' && order.token.toLowerCase() !== item.token.toLowerCase()) {
-    throw new SluiceError('ORDER_MISMATCH', `order terms: token is ${order.token}, the menu says ${item.token}`, { details: { field: 'token' } })
+  if (order.token.toLowerCase() !== token.toLowerCase()) {
+    throw new SluiceError('ORDER_MISMATCH', `order terms: token is ${order.token}, it must be ${token}`, { details: { field: 'token' } })
   }
 }

@@ -152,6 +152,13 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     settleDelay: options.settleDelay,
     minLifetime: options.minLifetime,
   })
+  for (const { kind, account = identity.address } of options.payments ?? []) {
+    assertArgument(
+      account.toLowerCase() === identity.address.toLowerCase(),
+      'payments',
+      `paid to the seller's account ${identity.address}; "${kind}" is paid to ${account}`,
+    )
+  }
   const methods: PaymentMethod[] = [token, samplePayments(digests), ...(options.payments ?? [])]
 
   const menu: Menu = {

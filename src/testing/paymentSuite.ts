@@ -19,6 +19,11 @@ export interface PlacedOrder {
 export interface PaymentUnderTest {
   readonly method: PaymentMethod
   readonly domain: DataTradeDomain
+  /**
+   * Whether data flows on credit: nothing is put up beforehand, and each acknowledgement must find its money come in.
+   * @default false
+   */
+  readonly credit?: boolean | undefined
   /** Makes a new order of 1,000 bytes, paid by voucher, and puts up `percent` of its price. */
   place(percent: number): Promise<PlacedOrder>
   /** Closes the method and opens it again on the same store. */
@@ -64,8 +69,14 @@ export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>
       expect([till.paid, till.covered, till.missing, till.ended]).toEqual([0, 1000, 0n, undefined])
     })
 
-    test('takes no order whose money is not there, and does when it has come', async (under) => {
-      const { payable } = await under.place(0)
+    test('takes no order whose money is not there; on credit, no acknowledgement', async (under) => {
+      const { payable, session } = await under.place(0)
+      if (under.credit) {
+        const till = await under.method.accept(payable, '', { signal })
+        expect(await codeOf(() => till.receive(ack(session, under.domain, payable.id, 1)))).toEqual('PAYMENT_INVALID')
+        expect(till.paid).toEqual(0)
+        return
+      }
       const code = await codeOf(() => under.method.accept(payable, '', { signal }))
       expect(['ORDER_UNCONFIRMED', 'DEPOSIT_SHORT', 'PAYMENT_INVALID'].includes(code) ? 'refused' : code).toEqual('refused')
     })
@@ -79,7 +90,8 @@ export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>
     test('covers what the money is enough for', async (under) => {
       const order = await under.place(35)
       const till = await accepted(under, order)
-      expect([till.covered, till.missing]).toEqual([350, order.payable.order.price - (order.payable.order.price * 35n) / 100n])
+      const { price } = order.payable.order
+      expect([till.covered, till.missing]).toEqual(under.credit ? [1000, 0n] : [350, price - (price * 35n) / 100n])
       expect(await codeOf(() => till.receive(ack(order.session, under.domain, order.payable.id, 351)))).toEqual('PAYMENT_INVALID')
       expect(till.paid).toEqual(0)
       await till.receive(ack(order.session, under.domain, order.payable.id, 350))
@@ -151,11 +163,14 @@ export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>
       expect((await under.method.accept(payable, '', { signal })).paid).toEqual(700)
       const again = await (await under.reopen()).accept(payable, '', { signal })
       expect([again.paid, again.covered]).toEqual([700, 1000])
+      await again.receive(ack(session, under.domain, payable.id, 900))
+      expect(again.paid).toEqual(900)
     })
 
     test('stops waiting for money when it is told to', async (under) => {
       const { payable } = await under.place(0)
-      const code = await codeOf(() => under.method.accept(payable, '', { signal: AbortSignal.timeout(20) }))
+      const until = under.credit ? AbortSignal.abort() : AbortSignal.timeout(20)
+      const code = await codeOf(() => under.method.accept(payable, '', { signal: until }))
       expect(code === 'no error' || code === 'no SluiceError' ? code : 'refused').toEqual('refused')
     })
   })
