@@ -417,6 +417,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       ))
     const chainState = createChainState(context, proofs, chain, firstProofs, {
       autoSettle,
+      unlocked: (channel, own, numbers) => locks.unlockedOnChain(channel, own, numbers),
       unlock: async (channel) => {
         const { unlockChannel } = await import('./node/unlocks.ts')
         await unlockChannel(channel, { context, chain, store, registrations })
@@ -428,6 +429,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           if (links.get(channel.partner)) proofs.sync(channel)
         }
         if (channel.phase !== 'open') locks.pursue(channel)
+        if (channel.phase === 'settled') transfers.settled(channel)
       },
       foreign: (event, tokenNetwork) => routing.foreign(event, tokenNetwork),
       secret: (secrethash, secret, at) => locks.onSecretOnChain(secrethash, secret, at),
@@ -536,6 +538,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     })
 
     await transfers.load()
+    await routing.load(store)
     if (options.towers) {
       const { createTowerClient } = await import('./tower/towerClient.ts')
       const { theirProof } = chainState
@@ -635,6 +638,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         if (!isSluiceError(error, 'TIMEOUT')) throw error
       })
 
+    /** From now on nothing more is taken in a channel: it is closed with what was accepted before. */
+    function endIn(channel: Channel): void {
+      channel.closing = { amount: 0n, validUntil: Number.MAX_SAFE_INTEGER }
+      proofs.saveChannel(channel)
+    }
+
     let stopped: Promise<void> | undefined
     function stop(): Promise<void> {
       return (stopped ??= (async () => {
@@ -683,6 +692,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         async close(channelId) {
           const channel = find(channelId)
           const { relayableClose } = await import('./node/relay.ts')
+          endIn(channel)
+          await journal.settled()
           const proof = chainState.theirProof(channel)
           return relayableClose(
             context,
@@ -780,8 +791,18 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
             log.info('the channel is closed alone', { channelId: channel.id, code: error.code, reason: error.shortMessage })
           }
         }
-        const proof = chainState.theirProof(channel) ?? NO_PROOF
-        await (await chain.transactions()).close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
+        const { closing } = channel
+        endIn(channel)
+        try {
+          const proof = chainState.theirProof(channel) ?? NO_PROOF
+          await (await chain.transactions()).close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
+        } catch (error) {
+          if (!isSluiceError(error, 'TRANSACTION_UNKNOWN')) {
+            channel.closing = closing // it has not happened, and won't
+            proofs.saveChannel(channel)
+          }
+          throw error
+        }
         await until('confirmation of the closing', () => channel.phase !== 'open', signal)
         return info(channel)
       },

@@ -76,6 +76,7 @@ export type ErrorCode =
   | 'PAYMENT_FAILED'
   | 'PAYMENT_ID_TAKEN'
   | 'PAYMENT_REFUSED'
+  | 'PAYMENT_UNKNOWN'
   | 'PROOF_INVALID'
   | 'STATE_STALE'
   | 'TOO_MANY_LOCKS'

@@ -9,7 +9,7 @@ import { isSluiceError, SluiceError, type ErrorCode } from '../../core/errors.ts
 import type { Link } from '../link/link.ts'
 import { proofOf, freshSide } from '../state/side.ts'
 import { codeOf, type ChannelMessageType, type Typed } from '../wire/messages.ts'
-import { balancesOf, capacityOf, partnerCapacityOf, proofChannel, type Channel } from './channel.ts'
+import { balancesOf, capacityOf, channelIdOf, partnerCapacityOf, proofChannel, type Channel } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
 
@@ -73,7 +73,11 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
   /** Requests that wait for an answer, by its type and channel. */
   const waiting = new Map<
     string,
-    { readonly resolve: (message: Typed<AgreementType>) => void; readonly reject: (error: SluiceError) => void }
+    {
+      readonly from: Hex
+      readonly resolve: (message: Typed<AgreementType>) => void
+      readonly reject: (error: SluiceError) => void
+    }
   >()
 
   const signed = (digest: Uint8Array): Uint8Array => {
@@ -84,14 +88,21 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
   }
 
   const assertTheirs = (channel: Channel, digest: Uint8Array, signature: Uint8Array, field: string): void => {
-    const signer = channel.theirSigner
+    const signer = links.get(channel.partner)
     if (signer && signature.length >= 65 && context.recovers(digest, signature.subarray(0, 65), signer.publicKey)) return
-    throw new SluiceError('BAD_SIGNATURE', `${field} must be by ${signer?.address}, key of the partner ${channel.partner}`, {
-      details: { field, owner: 'the partner', expected: signer?.address },
+    throw new SluiceError('BAD_SIGNATURE', `${field} must be by ${signer?.signer}, key of the partner ${channel.partner}`, {
+      details: { field, owner: 'the partner', expected: signer?.signer },
     })
   }
 
+  /** Who waits for an answer of this peer's. */
+  const waitingFor = (link: Link, answer: string | undefined, channelId: Hex) => {
+    const waiter = waiting.get(`${answer}/${channelId}`)
+    return waiter?.from === link.account ? waiter : undefined
+  }
+
   const ask = <T extends AgreementType>(
+    from: Hex,
     what: string,
     channelId: Hex,
     answer: T,
@@ -105,7 +116,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
       { what: `answer to ${what}`, ms: answerTimeout, signal, clock },
       () =>
         new Promise<Typed<AgreementType>>((resolve, reject) => {
-          waiting.set(id, { resolve, reject })
+          waiting.set(id, { from, resolve, reject })
           journal.then(send)
         }),
     ).finally(() => waiting.delete(id)) as Promise<never>
@@ -146,6 +157,14 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
   const firstProof = (tokenNetwork: Hex, channel: Uint8Array): Uint8Array =>
     context.digests(tokenNetwork).BalanceProof(proofOf(channel, { ...freshSide, nonce: 1 }))
 
+  /** Whether an id is that of the next channel with a peer, or of the one after, should this node be a little behind. */
+  const isNext = (tokenNetwork: Hex, peer: Hex, channelId: Hex): boolean => {
+    let last = 0
+    for (const channel of context.channels.values())
+      if (channel.partner === peer && channel.tokenNetwork === tokenNetwork) last = Math.max(last, channel.epoch)
+    return [1, 2].some((more) => channelIdOf(account, peer, last + more) === channelId)
+  }
+
   const quietEnough = (channel: Channel): boolean =>
     channel.own.locks.locks.size === 0 &&
     channel.theirs.locks.locks.size === 0 &&
@@ -160,6 +179,8 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
       if (!context.knows(tokenNetwork)) return refuse(link, 'openRequest', channelId, 'BAD_MESSAGE', 'unknown token network')
       if (!consent({ account: link.account, tokenNetwork }))
         return refuse(link, 'openRequest', channelId, 'PEER_REFUSED', 'no channel is wanted')
+      if (!isNext(tokenNetwork, link.account, channelId))
+        return refuse(link, 'openRequest', channelId, 'BAD_MESSAGE', 'not the id of the next channel with this peer')
       const digest = firstProof(tokenNetwork, proofChannel(channelId, watch))
       if (signature.length < 65 || !context.recovers(digest, signature.subarray(0, 65), link.publicKey)) {
         throw new SluiceError('BAD_SIGNATURE', `openRequest.signature must be by ${link.signer}`, {
@@ -217,7 +238,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
       journal.then(() => link.send('withdrawConfirm', answer))
     },
 
-    closeRequest(link, { channelId, nonce, accepted, balance1, balance2, validUntil, signature }) {
+    closeRequest(link, { channelId, nonce, accepted, balance1, balance2, validUntil }) {
       const channel = proofs.channelOf(link, channelId)
       const expected = ordered(channel)
       try {
@@ -236,16 +257,15 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         return refuse(link, 'closeRequest', channelId, error.code, error.shortMessage)
       }
       const digest = context.digests(channel.tokenNetwork).CooperativeClose({ channelId, balance1, balance2, validUntil })
-      assertTheirs(channel, digest, signature, 'closeRequest.signature')
       channel.closing = { amount: balance1, validUntil }
       proofs.saveChannel(channel)
       const answer = { channelId, validUntil, signature: signed(digest) }
       journal.then(() => link.send('closeConfirm', answer))
     },
 
-    openConsent: (_link, message) => waiting.get(`openConsent/${message.channelId}`)?.resolve(message),
-    withdrawConfirm: (_link, message) => waiting.get(`withdrawConfirm/${message.channelId}`)?.resolve(message),
-    closeConfirm: (_link, message) => waiting.get(`closeConfirm/${message.channelId}`)?.resolve(message),
+    openConsent: (link, message) => waitingFor(link, 'openConsent', message.channelId)?.resolve(message),
+    withdrawConfirm: (link, message) => waitingFor(link, 'withdrawConfirm', message.channelId)?.resolve(message),
+    closeConfirm: (link, message) => waitingFor(link, 'closeConfirm', message.channelId)?.resolve(message),
 
     refused(link, { channelId, request, code, message }) {
       const answer = (
@@ -255,7 +275,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
           [codeOf('closeRequest')]: 'closeConfirm',
         } as Record<number, string>
       )[request]
-      waiting.get(`${answer}/${channelId}`)?.reject(
+      waitingFor(link, answer, channelId)?.reject(
         new SluiceError('PEER_REFUSED', `${link.account} refused: ${message}`, {
           details: { code, message, channelId, account: link.account },
         }),
@@ -287,6 +307,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
       proofs.saveChannel(channel)
       const request = { channelId: channel.id, totalWithdraw, validUntil, signature: signed(digest) }
       const { signature } = await ask(
+        channel.partner,
         'withdrawal',
         channel.id,
         'withdrawConfirm',
@@ -323,10 +344,11 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         accepted: theirs.nonce,
         ...balances,
         validUntil,
-        signature: signed(digest),
+        // None: with one, the partner could end the channel so even after it has refused.
+        signature: new Uint8Array(0),
       }
       try {
-        const { signature } = await ask('closing', id, 'closeConfirm', () => link.send('closeRequest', request), signal)
+        const { signature } = await ask(channel.partner, 'closing', id, 'closeConfirm', () => link.send('closeRequest', request), signal)
         assertTheirs(channel, digest, signature, 'closeConfirm.signature')
         return { ...balances, validUntil, signature }
       } catch (error) {
@@ -347,7 +369,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         watch,
         signature: signed(firstProof(tokenNetwork, proofChannel(channelId, watch))),
       }
-      const answer = await ask('opening', channelId, 'openConsent', () => link.send('openRequest', request), signal)
+      const answer = await ask(link.account, 'opening', channelId, 'openConsent', () => link.send('openRequest', request), signal)
       const digest = firstProof(tokenNetwork, proofChannel(channelId, answer.watch))
       if (answer.signature.length < 65 || !context.recovers(digest, answer.signature.subarray(0, 65), link.publicKey)) {
         throw new SluiceError('BAD_SIGNATURE', `openConsent.signature must be by ${link.signer}`, {

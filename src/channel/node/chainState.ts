@@ -41,10 +41,15 @@ export interface ChainStateHandlers {
   /** A channel of others. */
   foreign(event: ChainEvent, tokenNetwork: Hex): void
   secret(secrethash: Hex, secret: Uint8Array, at: number): void
+  /** Locks of one side were paid out on chain: a bit for each number. */
+  unlocked(channel: Channel, own: boolean, numbers: bigint): void
   readonly autoSettle: boolean
   /** Takes out of a settled channel what can be taken out now. */
   unlock(channel: Channel): Promise<void>
 }
+
+/** Secrets that may be registered in one transaction. */
+const MOST_TOGETHER = 16_384
 
 const NOTHING: Presented = { nonce: 0, transferred: 0n, locked: 0n, locksroot: NO_HASH }
 
@@ -79,6 +84,8 @@ export function createChainState(
       .finally(() => busy.delete(id))
   }
 
+  const isPending = (secrethash: Hex): boolean => [...context.locks.of(secrethash)].length > 0
+
   const theirProof = (channel: Channel): OnChainProof | undefined => {
     const { theirs, theirSigner, theirChannel, theirWatch } = channel
     if (!theirs.signature || !theirSigner || !theirChannel) return undefined
@@ -101,7 +108,13 @@ export function createChainState(
   const onOpened = (event: ChainEvent & { type: 'opened' }, tokenNetwork: Hex): void => {
     const { channelId, participant1, participant2, epoch, consented } = event
     const partner = participant1 === account ? participant2 : participant1
-    if (!channels.has(channelId)) {
+    const known = channels.get(channelId)
+    if (known && known.tokenNetwork !== tokenNetwork) {
+      // The id says nothing about the network: one node can't have both.
+      log.error('a channel has the id of one in another token network', { channelId, tokenNetwork, partner })
+      return
+    }
+    if (!known) {
       const watch = context.watchOf(channelId)
       const channel = newChannel(
         { id: channelId, tokenNetwork, partner, first: participant1 === account, epoch, consented },
@@ -148,7 +161,8 @@ export function createChainState(
   /** Shows what the partner signed last, if it has closed the channel and signed more than is shown. */
   const answer = (channel: Channel): void => {
     const { presented, closedByUs, theirs, settleAt } = channel
-    if (closedByUs || !presented || time.now() >= settleAt) return
+    // By the chain's clock: this machine's may be wrong.
+    if (closedByUs || !presented || time.confirmed >= settleAt) return
     if (theirs.nonce <= presented.fromCloser.nonce || !isWorth(theirs, presented.fromCloser)) return
     const proof = theirProof(channel)
     if (proof)
@@ -178,20 +192,31 @@ export function createChainState(
 
     async event(event, tokenNetwork) {
       switch (event.type) {
-        case 'secret':
-          revealed.push({ secrethash: event.secrethash, secret: fromHex(event.secret, 32) })
-          return
+        case 'secret': {
+          const { secrethash } = event
+          const secret = fromHex(event.secret, 32)
+          if (isPending(secrethash)) {
+            // Alone, it has no event of its own.
+            const at = await chain.revealedAt(tokenNetwork, secrethash)
+            if (at > 0) {
+              context.noteRegistration(secrethash, [secrethash])
+              handlers.secret(secrethash, secret, at)
+            }
+          }
+          if (revealed.push({ secrethash, secret }) > 2 * MOST_TOGETHER) revealed = revealed.slice(-MOST_TOGETHER)
+          break
+        }
         case 'registered': {
           const secrets = revealed.slice(-event.count)
-          revealed = []
-          if (!secrets.some(({ secrethash }) => [...context.locks.of(secrethash)].length > 0)) return
-          const at = await chain.revealedAt(tokenNetwork, event.key)
+          const at = secrets.some(({ secrethash }) => isPending(secrethash)) ? await chain.revealedAt(tokenNetwork, event.key) : 0
+          revealed = [] // not before: a call that fails is made again
+          if (at === 0) return
           context.noteRegistration(
             event.key,
             secrets.map(({ secrethash }) => secrethash),
           )
           for (const { secrethash, secret } of secrets) handlers.secret(secrethash, secret, at)
-          return
+          break
         }
         case 'opened':
           if (event.participant1 !== account && event.participant2 !== account) return handlers.foreign(event, tokenNetwork)
@@ -199,7 +224,7 @@ export function createChainState(
           break
         default: {
           const channel = channels.get(event.channelId)
-          if (!channel) return handlers.foreign(event, tokenNetwork)
+          if (channel?.tokenNetwork !== tokenNetwork) return handlers.foreign(event, tokenNetwork)
           apply(channel, event)
         }
       }
@@ -221,7 +246,11 @@ export function createChainState(
       for (const channel of channels.values()) {
         const shown = await chain.channel(channel.tokenNetwork, channel.partner)
         if (shown.channelId !== channel.id) {
+          if (channel.epoch < Number(shown.epoch)) continue // the pair has had another since
           log.error('the chain has lost a channel', { channelId: channel.id, partner: channel.partner })
+          Object.assign(channel, { ownDeposit: 0n, theirDeposit: 0n, ownWithdrawn: 0n, theirWithdrawn: 0n })
+          proofs.saveChannel(channel)
+          handlers.changed(channel)
           continue
         }
         const [own, theirs] = channel.first ? (['1', '2'] as const) : (['2', '1'] as const)
@@ -284,6 +313,7 @@ export function createChainState(
         channel.leftLocked = { ...channel.leftLocked, [first ? 'locked1' : 'locked2']: left }
         if (event.sender === account) channel.unlockedOwn |= event.numbers
         else channel.unlockedTheirs |= event.numbers
+        handlers.unlocked(channel, event.sender === account, event.numbers)
         break
       }
     }
@@ -299,7 +329,7 @@ function isLeft({ leftLocked }: Channel): boolean {
 
 /** Whether a proof says more than one that was presented: an equal one is not worth its gas. */
 function isWorth(side: Side, shown: Presented): boolean {
-  return paidBy(side) > shown.transferred || side.locks.total !== shown.locked
+  return paidBy(side) > shown.transferred || toHex(side.locks.root) !== shown.locksroot
 }
 
 const registrationLayout = { secrethashes: list({ hash: hex32 }, 65_535) } as const

@@ -35,6 +35,8 @@ export function createJournal(
   /** Where in `effects` the last one of a subject is. */
   let lasts = new Map<object, number>()
   let flushing: Promise<void> | undefined
+  /** Whoever waits for what was put before. */
+  const waiters = new Set<{ readonly reject: (error: Error) => void }>()
   let failure: { readonly error: unknown } | undefined
 
   const flush = async (): Promise<void> => {
@@ -65,6 +67,8 @@ export function createJournal(
       },
       (error: unknown) => {
         failure = { error }
+        for (const { reject } of waiters) reject(error as Error)
+        waiters.clear()
         flushing = undefined
         onFailure(error)
       },
@@ -90,9 +94,17 @@ export function createJournal(
       lasts.set(subject, effects.push(effect) - 1)
       wake()
     },
-    async settled() {
-      while (flushing) await flushing
-      if (failure) throw failure.error
-    },
+    settled: () =>
+      new Promise((resolve, reject) => {
+        if (failure) return reject(failure.error as Error)
+        if (!flushing && puts.size === 0 && effects.length === 0) return resolve()
+        const waiter = { resolve, reject }
+        waiters.add(waiter)
+        effects.push(() => {
+          waiters.delete(waiter)
+          resolve()
+        })
+        wake()
+      }),
   }
 }

@@ -71,6 +71,8 @@ export interface Locks {
   onReveal(link: Link, message: Typed<'reveal'>): void
   onFail(link: Link, message: Typed<'fail'>): void
   mayRemove(lock: LockRecord): boolean
+  /** Locks of one side were paid out on chain: a bit for each number. */
+  unlockedOnChain(channel: Channel, own: boolean, numbers: bigint): void
   /** A secret is public. @param at - of the block, Unix seconds. */
   onSecretOnChain(secrethash: Hex, secret: Uint8Array, at: number): void
   /** Looks again at the locks of a channel, or at all. */
@@ -413,9 +415,9 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
       const { channelId, index, paymentId, code, reporter, failed, signature, delegation } = message
       const channel = proofs.channelOf(link, channelId)
       const entry = locks.get(channelId, true, index)
-      if (!entry || entry.lock.paymentId !== paymentId || !channel.theirSigner) return
+      if (!entry || entry.lock.paymentId !== paymentId) return
       // Without this word the partner could still claim the lock with the older proof that has it.
-      assertSignedBy(releaseDigest(channel, account, entry.lock), message.release, channel.theirSigner.address, {
+      assertSignedBy(releaseDigest(channel, account, entry.lock), message.release, link.signer, {
         field: 'fail.release',
         owner: 'the partner',
       })
@@ -425,10 +427,18 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
           lock: leafHash(entry.lock),
           expiry: entry.lock.expiry,
           signature: message.release,
-          delegation: channel.theirSigner!.delegation,
+          delegation: link.delegation,
         }),
       )
       release(channel, entry.lock, report)
+    },
+
+    unlockedOnChain(channel, own, numbers) {
+      for (const { channel: where, own: side, lock } of locks.all()) {
+        if (where !== channel || side !== own || ((numbers >> BigInt(lock.index)) & 1n) === 0n) continue
+        proofs.dropLock(channel, own, lock.index)
+        if (!own && isPublicInTime(lock) && isOurs(lock)) handlers.received(lock, channel, lock.amount)
+      }
     },
 
     mayRemove(lock) {
@@ -438,7 +448,7 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
 
     onSecretOnChain(secrethash, secret, at) {
       for (const { channel, own, lock } of locks.of(secrethash)) {
-        if (lock.publicAt === 0) proofs.saveLock(channel, own, { ...lock, publicAt: at })
+        if (lock.publicAt === 0 || at < lock.publicAt) proofs.saveLock(channel, own, { ...lock, publicAt: at })
       }
       if ([...locks.of(secrethash)].some(({ lock }) => isPublicInTime(lock))) learn(secrethash, secret)
       for (const entry of locks.of(secrethash)) tryPursue(entry)

@@ -53,8 +53,26 @@ export interface KeptPayment extends Payment {
   readonly secret: Hex | undefined
 }
 
-/** Where a payment is kept. */
-export const paymentKey = (direction: 'out' | 'in', id: Hex): string => `payment/${direction}/${id}`
+/** Where a payment of this node is kept. */
+export const paymentKey = (id: Hex): string => `payment/out/${id}`
+/**
+ * Where a payment to this node is kept. Others choose its id, so `proof` tells those of one id apart: the secrethash, or the
+ * channel and nonce of a direct transfer.
+ */
+export const receiptKey = (id: Hex, proof: string): string => `payment/in/${id}/${proof}`
+/** Where is kept what has come in of a payment in parts. */
+export const partsKey = (id: Hex, secrethash: Hex): string => `parts/${id}/${secrethash}`
+
+const sumLayout = { sum: u128 } as const
+/** The bytes of what has come in of a payment in parts. */
+export const encodeSum = (sum: bigint): Uint8Array => encode(sumLayout, { sum })
+
+/** Reads what has come in of payments in parts, by {@link partsKey}. */
+export async function loadSums(store: Store): Promise<Map<string, bigint>> {
+  const sums = new Map<string, bigint>()
+  for await (const [key, value] of store.list('parts/')) sums.set(key, decode(sumLayout, value).sum)
+  return sums
+}
 
 /** The bytes of a payment. */
 export function encodePayment(payment: KeptPayment): Uint8Array {
@@ -82,9 +100,9 @@ function decodePayment(key: string, value: Uint8Array): KeptPayment {
   }
 }
 
-/** Reads one payment. */
-export async function loadPayment(store: Store, direction: 'out' | 'in', id: Hex): Promise<KeptPayment | undefined> {
-  const key = paymentKey(direction, id)
+/** Reads one payment of this node. */
+export async function loadPayment(store: Store, id: Hex): Promise<KeptPayment | undefined> {
+  const key = paymentKey(id)
   const value = await store.get(key)
   return value && decodePayment(key, value)
 }

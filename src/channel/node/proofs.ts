@@ -3,11 +3,11 @@
  * again. A payment is verified in `accept`, and nowhere else.
  * @module
  */
-import { equalBytes, toHex, type Hex } from '../../core/bytes.ts'
+import { equalBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
-import { lockTreeOf } from '../state/lockTree.ts'
+import { lockTreeOf, type Lock } from '../state/lockTree.ts'
 import { advance, assertProofMatches, paidBy, promisedBy, proofOf, ZERO_32, type Side } from '../state/side.ts'
 import {
   encodeChannelMessage,
@@ -39,6 +39,7 @@ import {
 } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import { encode } from '../wire/codec.ts'
+import { createChainVerifier } from '../stream/chain.ts'
 import { catchUpStream } from './streams.ts'
 
 /** What the payments above learn from the exchange. */
@@ -78,6 +79,7 @@ export interface Proofs {
   channelOf(link: Link, channelId: Hex): Channel
   saveChannel(channel: Channel): void
   saveLock(channel: Channel, own: boolean, lock: LockRecord): void
+  dropLock(channel: Channel, own: boolean, index: number): void
 }
 
 /** Milliseconds after which an unacknowledged proof is sent again. */
@@ -120,6 +122,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
     channelOf,
     saveChannel,
     saveLock,
+    dropLock,
 
     sign(channel, type, details, lock) {
       if (channel.phase !== 'open') {
@@ -190,10 +193,11 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         })
         return
       }
-      if (channel.phase !== 'open')
-        throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channel.id} is ${channel.phase}`, {
-          details: { channelId: channel.id },
-        })
+      if (channel.phase !== 'open' || channel.closing) {
+        // It could no longer be shown to the contract. If the channel goes on after all, it comes again.
+        log.debug('a proof came while the channel ends', { channelId: channel.id, nonce: message.nonce })
+        return
+      }
       if (!channel.theirChannel || !channel.theirSigner)
         throw new SluiceError('BAD_MESSAGE', `${message.type} came before sync`, { details: { field: 'type' } })
       const index = 'index' in message ? message.index : undefined
@@ -206,12 +210,12 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
           details: { field: 'transferred', channelId: channel.id, missing: -left },
         })
       }
-      if (!secp256k1.verify(digestOf(channel, false, next), message.signature, channel.theirSigner.publicKey)) {
+      if (!secp256k1.verify(digestOf(channel, false, next), message.signature, link.publicKey)) {
         throw new SluiceError(
           'BAD_SIGNATURE',
-          `signature of the balance proof must be by ${channel.theirSigner.address}, key of the partner ${channel.partner}`,
+          `signature of the balance proof must be by ${link.signer}, key of the partner ${channel.partner}`,
           {
-            details: { field: 'signature', owner: 'partner', expected: channel.theirSigner.address },
+            details: { field: 'signature', owner: 'partner', expected: link.signer },
           },
         )
       }
@@ -221,6 +225,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         return
       }
       channel.theirs = { ...next, signature: message.signature }
+      signedBy(channel, link)
       saveSide(channel, false)
       if (index !== undefined) note(channel, false, message.type, index)
       if (message.type === 'lock') {
@@ -255,11 +260,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       const channel = context.channels.get(message.channelId)
       if (!channel || channel.partner !== link.account) return // not confirmed here yet: it is told as soon as it is
       let changed = false
-      const { theirSigner } = channel
-      if (!theirSigner || !equalBytes(theirSigner.publicKey, link.publicKey)) {
-        channel.theirSigner = { publicKey: link.publicKey, address: link.signer, delegation: link.delegation }
-        changed = true
-      }
+      if (!channel.theirs.signature) signedBy(channel, link)
       if (!channel.theirWatch) {
         channel.theirWatch = message.watch
         channel.theirChannel = proofChannel(channel.id, message.watch)
@@ -301,18 +302,26 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         signature: message.signature,
       }
       assertProofMatches(given, message)
-      const signer = ours ? key : channel.theirSigner
-      if (
-        !signer ||
-        !channel.theirChannel ||
-        !secp256k1.verify(digestOf(channel, ours, given), message.signature, signer.publicKey)
-      ) {
-        throw new SluiceError('BAD_SIGNATURE', `the state shown of channel ${channel.id} must be signed by ${signer?.address}`, {
-          details: { field: 'state.signature', owner: ours ? 'this node' : 'partner', expected: signer?.address },
+      if (!ours && (channel.phase !== 'open' || channel.closing)) return
+      const by = (publicKey: Uint8Array | undefined): boolean =>
+        publicKey !== undefined && secp256k1.verify(digestOf(channel, ours, given), message.signature, publicKey)
+      const known = !ours && by(channel.theirSigner?.publicKey) // by the key that signed what it had before
+      if (!channel.theirChannel || !(known || by(ours ? key.publicKey : link.publicKey))) {
+        const expected = ours ? key.address : link.signer
+        throw new SluiceError('BAD_SIGNATURE', `the state shown of channel ${channel.id} must be signed by ${expected}`, {
+          details: { field: 'state.signature', owner: ours ? 'this node' : 'partner', expected },
         })
       }
-      if (paidBy(given) < paidBy(side)) {
-        throw new SluiceError('PROOF_INVALID', 'a later proof transfers less than an earlier one', {
+      // The signature covers the chain, not how far it has been paid.
+      if (given.stream) createChainVerifier(given.stream).accept(given.stream.steps, fromHex(given.stream.preimage, 32))
+      // What was locked before is locked still, was paid, or may be taken out.
+      let least = paidBy(side)
+      for (const lock of ours ? [] : side.locks.locks.values()) {
+        const record = locks.get(channel.id, false, lock.index)?.lock
+        if (!isSame(lock, given.locks.locks.get(lock.index)) && !(record && handlers.mayRemove(record))) least += lock.amount
+      }
+      if (paidBy(given) < least) {
+        throw new SluiceError('PROOF_INVALID', 'a later proof gives less than an earlier one', {
           details: { field: 'transferred' },
         })
       }
@@ -329,14 +338,18 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
             details: { field: 'transferred' },
           })
         channel.theirs = given
+        if (!known) signedBy(channel, link)
       }
       saveSide(channel, ours)
       journal.put(historyKey(channel.id, ours, given.nonce), () =>
         encode(historyLayout, { reset: true, added: [...given.locks.locks.values()], gone: [] }),
       )
-      for (const index of side.locks.locks.keys()) dropLock(channel, ours, index)
-      for (const lock of given.locks.locks.values())
-        saveLock(channel, ours, unknownLock(lock, ours ? context.account : channel.partner))
+      for (const lock of side.locks.locks.values())
+        if (!isSame(lock, given.locks.locks.get(lock.index))) dropLock(channel, ours, lock.index)
+      for (const lock of given.locks.locks.values()) {
+        if (!isSame(lock, side.locks.locks.get(lock.index)))
+          saveLock(channel, ours, unknownLock(lock, ours ? context.account : channel.partner))
+      }
       log.warn('this store was behind and has been brought up to date', {
         channelId: channel.id,
         own: ours,
@@ -356,6 +369,13 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
     lost(account) {
       for (const channel of context.channels.values()) if (channel.partner === account) channel.synced = false
     },
+  }
+
+  /** Notes whose key has signed the partner's last proof: it may sign the next one by another. */
+  function signedBy(channel: Channel, { publicKey, signer, delegation }: Link): void {
+    if (channel.theirSigner && equalBytes(channel.theirSigner.publicKey, publicKey)) return
+    channel.theirSigner = { publicKey, address: signer, delegation }
+    saveChannel(channel)
   }
 
   /** Tells the partner, once it is stored, how far it is accepted. */
@@ -405,19 +425,21 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
 
   function sendState(channel: Channel, own: boolean): void {
     const side = own ? channel.own : channel.theirs
-    if (!side.signature) return
-    links.get(channel.partner)?.send('state', {
+    const { signature } = side
+    if (!signature) return
+    const state = {
       channelId: channel.id,
       own,
       nonce: side.nonce,
       transferred: side.transferred,
       locked: side.locks.total,
       locksroot: side.locks.root,
-      signature: side.signature,
+      signature,
       reference: side.reference,
       locks: [...side.locks.locks.values()],
       stream: side.stream,
-    })
+    }
+    journal.then(() => links.get(channel.partner)?.send('state', state)) // of this node's own: not before it is stored
   }
 
   /** Two proofs of one nonce: no honest node makes them. The second is kept beside the first, as evidence. */
@@ -430,9 +452,11 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       reference: referenceOf(message.type, message as never),
     }
     const digest = context.digests(channel.tokenNetwork).BalanceProof(proof)
+    if (equalBytes(digest, digestOf(channel, false, channel.theirs))) return // the same, signed again
     if (!channel.theirSigner || !secp256k1.verify(digest, message.signature, channel.theirSigner.publicKey)) return
     const reason = `two proofs of nonce ${message.nonce} are signed`
-    journal.put(`evidence/${channel.id}/${message.nonce}/${toHex(message.signature).slice(2, 18)}`, () =>
+    // One is enough.
+    journal.put(`evidence/${channel.id}/${message.nonce}`, () =>
       encode(evidenceLayout, { message: encodeChannelMessage(message.type, message as never), reason }),
     )
     log.error(reason, { channelId: channel.id, partner: channel.partner })
@@ -440,6 +464,10 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       context.events.emit('misbehaved', { channelId: channel.id, account: channel.partner, code: 'PROOF_INVALID', reason }),
     )
   }
+}
+
+function isSame(a: Lock, b: Lock | undefined): boolean {
+  return b !== undefined && a.amount === b.amount && a.expiry === b.expiry && a.secrethash === b.secrethash
 }
 
 /** A lock of which nothing but the lock is known: it ends by its secret or by its expiry. */

@@ -10,6 +10,8 @@ import type { ChainEvent } from '../chain/chainEvents.ts'
 import type { Link } from '../link/link.ts'
 import { decodeAnnouncement, signAnnouncement } from '../routing/announcement.ts'
 import { NO_FEES, type FeeSchedule } from '../routing/fees.ts'
+import type { Store } from '../../core/store/store.ts'
+import { address, decode, encode, u128, type ValuesOf } from '../wire/codec.ts'
 import { createGossip, type Gossip } from '../routing/gossip.ts'
 import { createGraph, type Graph } from '../routing/graph.ts'
 import { MAX_HOPS, NO_HASH, type Typed } from '../wire/messages.ts'
@@ -38,6 +40,8 @@ export interface Routing {
   /** A channel of this node was opened, paid into, closed. */
   chainChanged(channel: Channel): void
   foreign(event: ChainEvent, tokenNetwork: Hex): void
+  /** Takes up what an earlier run has seen. */
+  load(store: Pick<Store, 'list'>): Promise<void>
   linked(link: Link): void
   lost(link: Link): void
   onMessage(link: Link, message: Typed<'announcement' | 'gossipRequest' | 'gossipEnd'>): void
@@ -54,11 +58,24 @@ const MAX_EARLY = 1_024
 /** Parts of a payment, at most. */
 const MAX_PARTS = 8
 
+const seenLayout = {
+  participant1: address,
+  participant2: address,
+  deposit1: u128,
+  deposit2: u128,
+  withdrawn1: u128,
+  withdrawn2: u128,
+} as const
+type SeenChannel = ValuesOf<typeof seenLayout>
+const seenKey = (tokenNetwork: Hex, channelId: Hex | ''): string => `graph/${tokenNetwork}/${channelId}`
+/** Channels of a network that are kept. */
+const MAX_CHANNELS = 2 ** 17
+
 interface Network {
   readonly graph: Graph
   readonly gossip: Gossip
-  /** Both deposits of channels of others, less withdrawals: their sum is what the graph wants to know. */
-  readonly totals: Map<Hex, Map<string, bigint>>
+  /** Channels of others, as the chain has them. */
+  readonly seen: Map<Hex, SeenChannel>
 }
 
 /** Creates what routes a node's payments. */
@@ -71,7 +88,7 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
     networks.set(tokenNetwork, {
       graph,
       gossip: createGossip({ graph, chainId, tokenNetwork, clock, isSigner }),
-      totals: new Map(),
+      seen: new Map(),
     })
   }
   const stopping = new AbortController()
@@ -88,6 +105,21 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
   const early = new Map<string, Uint8Array>()
 
   const networkOf = (tokenNetwork: Hex): Network => networks.get(tokenNetwork)!
+
+  /** Keeps a channel of others as the chain has it: a restarted node hears of it no more. */
+  function note(tokenNetwork: Hex, channelId: Hex, channel: SeenChannel): void {
+    const { graph, seen } = networkOf(tokenNetwork)
+    if (!seen.has(channelId) && graph.size.channels >= MAX_CHANNELS) return
+    seen.set(channelId, channel)
+    context.journal.put(seenKey(tokenNetwork, channelId), () => encode(seenLayout, channel))
+    join(tokenNetwork, channelId, channel)
+  }
+
+  function join(tokenNetwork: Hex, channelId: Hex, channel: SeenChannel): void {
+    const { participant1, participant2, deposit1, deposit2, withdrawn1, withdrawn2 } = channel
+    const total = deposit1 + deposit2 - withdrawn1 - withdrawn2
+    networkOf(tokenNetwork).graph.addChannel({ channelId, participants: [participant1, participant2], total })
+  }
 
   /** Passes an announcement on. */
   const spread = (signed: Uint8Array, to: readonly string[]): void => {
@@ -224,33 +256,33 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
     foreign(event, tokenNetwork) {
       const network = networks.get(tokenNetwork)
       if (!network) return
-      const { graph, totals } = network
-      switch (event.type) {
-        case 'opened':
-          totals.set(event.channelId, new Map())
-          graph.addChannel({ channelId: event.channelId, participants: [event.participant1, event.participant2], total: 0n })
-          break
-        case 'deposited':
-        case 'withdrawn': {
-          const amounts = totals.get(event.channelId)
-          const channel = graph.channel(event.channelId)
-          if (!amounts || !channel) return
-          amounts.set(
-            `${event.type}/${event.participant}`,
-            event.type === 'deposited' ? event.totalDeposit : -event.totalWithdraw,
-          )
-          graph.addChannel({ ...channel, total: [...amounts.values()].reduce((sum, amount) => sum + amount, 0n) })
-          break
-        }
-        case 'closed':
-        case 'settled':
-          totals.delete(event.channelId)
-          graph.removeChannel(event.channelId)
-          break
-        default:
-          return
+      const { graph, seen } = network
+      if (event.type === 'opened') {
+        const { channelId, participant1, participant2 } = event
+        note(tokenNetwork, channelId, { participant1, participant2, deposit1: 0n, deposit2: 0n, withdrawn1: 0n, withdrawn2: 0n })
+      } else if (event.type === 'deposited' || event.type === 'withdrawn') {
+        const known = seen.get(event.channelId)
+        if (!known) return
+        const first = event.participant === known.participant1
+        if (event.type === 'deposited')
+          note(tokenNetwork, event.channelId, { ...known, [first ? 'deposit1' : 'deposit2']: event.totalDeposit })
+        else note(tokenNetwork, event.channelId, { ...known, [first ? 'withdrawn1' : 'withdrawn2']: event.totalWithdraw })
+      } else if (event.type === 'closed' || event.type === 'settled') {
+        if (seen.delete(event.channelId)) context.journal.delete(seenKey(tokenNetwork, event.channelId))
+        graph.removeChannel(event.channelId)
       }
-      replay(event.channelId, tokenNetwork)
+      if ('channelId' in event) replay(event.channelId, tokenNetwork)
+    },
+
+    async load(store) {
+      for (const [tokenNetwork, { seen }] of networks) {
+        for await (const [at, value] of store.list(seenKey(tokenNetwork, ''))) {
+          const channelId = at.slice(at.lastIndexOf('/') + 1) as Hex
+          const known = decode(seenLayout, value)
+          seen.set(channelId, known)
+          join(tokenNetwork, channelId, known)
+        }
+      }
     },
 
     linked(link) {

@@ -7,15 +7,27 @@ import { aborted } from '../../core/clock.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { generateSecret, addressOf } from '../../core/crypto/key.ts'
 import { personalDigest } from '../../core/crypto/signature.ts'
+import { withDeadline } from '../../core/deadline.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Store } from '../../core/store/store.ts'
 import { freeIndex } from '../state/lockTree.ts'
 import { secrethashOf } from '../state/side.ts'
-import { NO_HASH, type Hop, type Typed } from '../wire/messages.ts'
+import { decodeChannelMessage, NO_HASH, type Hop, type Typed } from '../wire/messages.ts'
 import { capacityOf, type Channel, type LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import { failBytes, requestBytes, seal, type Report } from './locks.ts'
-import { encodePayment, loadPayment, paymentKey, publicPayment, type KeptPayment, type Payment } from './payment.ts'
+import {
+  encodePayment,
+  encodeSum,
+  loadPayment,
+  loadSums,
+  partsKey,
+  paymentKey,
+  publicPayment,
+  receiptKey,
+  type KeptPayment,
+  type Payment,
+} from './payment.ts'
 import type { Proofs } from './proofs.ts'
 
 /** What is to be paid. */
@@ -83,6 +95,8 @@ export interface Transfers {
   /** The partner has paid directly. */
   paidDirectly(channel: Channel, message: Typed<'payment'>): void
   acknowledged(channel: Channel, nonce: number): void
+  /** A channel was settled: what waits for a receipt is decided by what was presented. */
+  settled(channel: Channel): void
   requested(message: Typed<'secretRequest'>, signer: Hex): void
   paid(lock: LockRecord, secret: Uint8Array): void
   returned(channel: Channel, lock: LockRecord, report: Report | undefined): void
@@ -95,6 +109,13 @@ export interface Transfers {
 
 /** How often a part that came back is sent over another path. */
 const MAX_ATTEMPTS = 12
+
+/** A direct payment that waits for its receipt. */
+interface Waiting {
+  readonly nonce: number
+  readonly payment: KeptPayment
+  readonly done: (error?: SluiceError) => void
+}
 
 interface Outgoing {
   payment: KeptPayment
@@ -130,18 +151,24 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
   /** Mediated payments that are not over. */
   const outgoing = new Map<Hex, Outgoing>()
   /** Direct payments that wait for their receipt, by channel, oldest first. */
-  const direct = new Map<Hex, { nonce: number; payment: KeptPayment; done: (error?: SluiceError) => void }[]>()
+  const direct = new Map<Hex, Waiting[]>()
   /** Ids being paid, and how that ends. */
   const paying = new Map<Hex, Promise<Payment>>()
-  /** What has come in of a payment in parts. */
-  const incoming = new Map<Hex, bigint>()
+  /** What has come in of payments in parts, by {@link partsKey}. */
+  let incoming = new Map<string, bigint>()
 
-  const save = (payment: KeptPayment): void =>
-    journal.put(paymentKey(payment.direction, payment.id), () => encodePayment(payment))
+  const save = (payment: KeptPayment): void => journal.put(paymentKey(payment.id), () => encodePayment(payment))
+  const saveReceipt = (payment: KeptPayment, proof: string): void =>
+    journal.put(receiptKey(payment.id, proof), () => encodePayment(payment))
 
   return {
     pay(request) {
-      if (request.id === undefined && request.secrethash === undefined && !request.signal?.aborted) {
+      if (
+        request.id === undefined &&
+        request.secrethash === undefined &&
+        request.signal === undefined &&
+        request.timeout === undefined
+      ) {
         const channel = directChannel(request)
         if (channel) return payDirectly(freshId(), channel, request)
       }
@@ -153,7 +180,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       return run
     },
 
-    paidDirectly(channel, { amount, paymentId }) {
+    paidDirectly(channel, { amount, paymentId, nonce }) {
       const payment: KeptPayment = {
         id: paymentId,
         direction: 'in',
@@ -167,7 +194,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
         reason: undefined,
         secret: undefined,
       }
-      save(payment)
+      saveReceipt(payment, `${channel.id}/${nonce}`)
       journal.then(() =>
         events.emit('received', { paymentId, tokenNetwork: channel.tokenNetwork, from: channel.partner, amount }),
       )
@@ -190,6 +217,26 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
         })
       }
       waiting.splice(0, count)
+    },
+
+    settled(channel) {
+      const waiting = direct.get(channel.id)
+      const { presented, closedByUs } = channel
+      if (!waiting || !presented) return
+      direct.delete(channel.id)
+      const shown = (closedByUs ? presented.fromCloser : presented.fromPartner).nonce
+      for (const { nonce, payment, done } of waiting) {
+        if (nonce <= shown) {
+          done()
+          continue
+        }
+        const reason = 'the channel was settled without this payment'
+        save({ ...payment, state: 'failed', reason })
+        journal.then(() => {
+          done(new SluiceError('PAYMENT_FAILED', reason, { details: { paymentId: payment.id } }))
+          events.emit('failed', { paymentId: payment.id, code: 'PAYMENT_FAILED', reason })
+        })
+      }
     },
 
     requested(message, signer) {
@@ -269,25 +316,30 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     },
 
     received(lock, channel, amount) {
-      const sum = (incoming.get(lock.paymentId) ?? 0n) + amount
+      const parts = partsKey(lock.paymentId, lock.secrethash)
+      const sum = (incoming.get(parts) ?? 0n) + amount
       if (sum < lock.total) {
-        incoming.set(lock.paymentId, sum)
+        incoming.set(parts, sum)
+        journal.put(parts, () => encodeSum(sum))
         return
       }
-      incoming.delete(lock.paymentId)
-      save({
-        id: lock.paymentId,
-        direction: 'in',
-        tokenNetwork: channel.tokenNetwork,
-        peer: lock.initiator,
-        amount: sum,
-        fee: 0n,
-        state: 'done',
-        secrethash: lock.secrethash,
-        at: clock.now(),
-        reason: undefined,
-        secret: undefined,
-      })
+      if (incoming.delete(parts)) journal.delete(parts)
+      saveReceipt(
+        {
+          id: lock.paymentId,
+          direction: 'in',
+          tokenNetwork: channel.tokenNetwork,
+          peer: lock.initiator,
+          amount: sum,
+          fee: 0n,
+          state: 'done',
+          secrethash: lock.secrethash,
+          at: clock.now(),
+          reason: undefined,
+          secret: undefined,
+        },
+        lock.secrethash,
+      )
       journal.then(() =>
         events.emit('received', {
           paymentId: lock.paymentId,
@@ -299,9 +351,18 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     },
 
     async load() {
+      incoming = await loadSums(store)
+      for (const channel of channels.values()) {
+        for (const packet of channel.unacked.values()) {
+          const message = decodeChannelMessage(packet)
+          if (message.type !== 'payment') continue
+          const payment = await loadPayment(store, message.paymentId)
+          if (payment) wait(channel, { nonce: message.nonce, payment, done: () => {} })
+        }
+      }
       for (const { own, lock } of locks.all()) {
         if (!own || lock.twin) continue
-        const payment = await loadPayment(store, 'out', lock.paymentId)
+        const payment = await loadPayment(store, lock.paymentId)
         if (!payment || payment.state === 'done' || payment.state === 'failed') continue
         const run = outgoing.get(payment.id) ?? {
           payment,
@@ -323,7 +384,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     get pending() {
       return [
         ...[...outgoing.values()].map(({ payment }) => payment),
-        ...[...direct.values()].flat().map(({ payment }) => payment),
+        ...[...direct.values()].flat().map(({ payment }): KeptPayment => ({ ...payment, state: 'unknown' })),
       ].map(publicPayment)
     },
   }
@@ -331,11 +392,21 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
   async function payOnce(id: Hex, request: PayRequest): Promise<Payment> {
     if (request.signal?.aborted) throw aborted(request.signal, 'the payment')
     if (request.id !== undefined) {
-      const known = outgoing.get(id)?.payment ?? (await loadPayment(store, 'out', id))
+      const known = outgoing.get(id)?.payment ?? (await loadPayment(store, id))
       if (known) return joined(known, request)
     }
     const channel = request.secrethash === undefined ? directChannel(request) : undefined
-    return channel ? payDirectly(id, channel, request) : payOverPaths(id, request)
+    if (!channel) return payOverPaths(id, request)
+    const { signal, timeout: ms } = request
+    const what = `receipt of payment ${id}`
+    return withDeadline({ what, ms, signal, clock }, () => payDirectly(id, channel, request)).catch((error: unknown) => {
+      if (!isSluiceError(error, 'TIMEOUT') && !isSluiceError(error, 'ABORTED')) throw error
+      // It is signed and will arrive, unless the channel ends before: ask for it by its id.
+      throw new SluiceError('PAYMENT_UNKNOWN', `${what} did not come yet: the payment may have arrived`, {
+        cause: error,
+        details: { paymentId: id },
+      })
+    })
   }
 
   /** The result of a payment that was begun before under the same id. */
@@ -394,10 +465,14 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     return new Promise((resolve, reject) => {
       const nonce = proofs.sign(channel, 'payment', { amount, paymentId: id })
       save(payment)
-      let waiting = direct.get(channel.id)
-      if (!waiting) direct.set(channel.id, (waiting = []))
-      waiting.push({ nonce, payment, done: (error) => (error ? reject(error) : resolve(publicPayment(payment))) })
+      wait(channel, { nonce, payment, done: (error) => (error ? reject(error) : resolve(publicPayment(payment))) })
     })
+  }
+
+  function wait(channel: Channel, payment: Waiting): void {
+    const waiting = direct.get(channel.id)
+    if (waiting) waiting.push(payment)
+    else direct.set(channel.id, [payment])
   }
 
   async function payOverPaths(id: Hex, request: PayRequest): Promise<Payment> {
