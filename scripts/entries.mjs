@@ -25,7 +25,11 @@ export const entries = {
   './protocol': { source: 'src/protocol/index.ts', runs: 'any', kilobytes: 11 },
   './payments': { source: 'src/payments/index.ts', runs: 'any', kilobytes: 23 },
   './registry': { source: 'src/protocol/registry/index.ts', runs: 'any', kilobytes: 38 },
+  './channel': { source: 'src/channel/index.ts', runs: 'any', kilobytes: 48 },
+  './channel/listen': { source: 'src/protocol/websocket/listenPeer.ts', runs: 'node' },
   './channel/kademlia': { source: 'src/channel/discovery/kademlia/index.ts', runs: 'node' },
+  './channel/http': { source: 'src/channel/http/index.ts', runs: 'node' },
+  './channel/tower': { source: 'src/channel/tower/index.ts', runs: 'node' },
   './store': { source: 'src/core/store/index.ts', runs: 'any', kilobytes: 5 },
   './engines/noble': { source: 'src/core/crypto/noble.ts', runs: 'any', kilobytes: 18 },
   // Browsers can run it only through a bundler that loads WebAssembly as a module.
