@@ -480,6 +480,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           return locks.onSecretRequest(link, message)
         case 'secretGrant':
           return locks.onSecretGrant(link, message)
+        case 'secretDenied':
+          return locks.onSecretDenied(link, message)
         case 'reveal':
           return locks.onReveal(link, message)
         case 'fail':

@@ -116,3 +116,15 @@ test('a buyer that was killed goes on where it was', async () => {
     await rm(folder, { recursive: true })
   }
 }, 120_000)
+
+test('five nodes pay each other, and a cheat is answered', async () => {
+  const network = run('payment-network/run.ts')
+  const code = await network.ended
+  const text = network.text()
+  expect(code, text).toBe(0)
+  expect(text).toMatch(/Ann → Ben 0\.1 ETH directly/)
+  expect(text).toMatch(/Ann → Eve 0\.05 ETH through Ben, Cleo, Dan/)
+  expect(text).toMatch(/Ann → Dan 1\.0 ETH through Ben, Cleo, Eve/)
+  expect(text).toMatch(/✓ the watchtower has shown it/)
+  expect(text).toMatch(/✓ the contract is empty/)
+})

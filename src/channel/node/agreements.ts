@@ -348,7 +348,14 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         signature: new Uint8Array(0),
       }
       try {
-        const { signature } = await ask(channel.partner, 'closing', id, 'closeConfirm', () => link.send('closeRequest', request), signal)
+        const { signature } = await ask(
+          channel.partner,
+          'closing',
+          id,
+          'closeConfirm',
+          () => link.send('closeRequest', request),
+          signal,
+        )
         assertTheirs(channel, digest, signature, 'closeConfirm.signature')
         return { ...balances, validUntil, signature }
       } catch (error) {

@@ -96,7 +96,7 @@ export function createJournal(
     },
     settled: () =>
       new Promise((resolve, reject) => {
-        if (failure) return reject(failure.error as Error)
+        if (failure) return reject(failure.error)
         if (!flushing && puts.size === 0 && effects.length === 0) return resolve()
         const waiter = { resolve, reject }
         waiters.add(waiter)

@@ -7,7 +7,7 @@
  */
 import { concatBytes, fromHex, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
-import { addressOf, generateSecret } from '../../core/crypto/key.ts'
+import { addressOf, generateSecret, type Key } from '../../core/crypto/key.ts'
 import { assertSignedBy, personalDigest } from '../../core/crypto/signature.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
@@ -32,8 +32,8 @@ export interface Report {
 
 /** What the payer's side learns of its locks. */
 export interface LockHandlers {
-  /** The target asks for the secret. */
-  requested(message: Typed<'secretRequest'>, signer: Hex): void
+  /** The target asks for the secret. @returns false if nobody will ever get it. */
+  requested(message: Typed<'secretRequest'>, signer: Hex): boolean
   /** A lock of a payment of ours has become a transfer. */
   paid(lock: LockRecord, secret: Uint8Array): void
   /** A lock of a payment of ours is free again. */
@@ -68,6 +68,7 @@ export interface Locks {
   unlocked(channel: Channel, lock: LockRecord, secret: Uint8Array): void
   onSecretRequest(link: Link, message: Typed<'secretRequest'>): void
   onSecretGrant(link: Link, message: Typed<'secretGrant'>): void
+  onSecretDenied(link: Link, message: Typed<'secretDenied'>): void
   onReveal(link: Link, message: Typed<'reveal'>): void
   onFail(link: Link, message: Typed<'fail'>): void
   mayRemove(lock: LockRecord): boolean
@@ -369,10 +370,9 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
         if (incoming) links.get(incoming.channel.partner)?.send('secretRequest', message)
         return
       }
-      const signer = addressOf(
-        engine().secp256k1.recover(personalDigest(requestBytes(message)), message.signature),
-      ).toLowerCase() as Hex
-      handlers.requested(message, signer)
+      const signer = signerOf(message)
+      if (signer === undefined) return log.warn('a secret is asked for without a signature', { paymentId })
+      if (!handlers.requested(message, signer)) link.send('secretDenied', { paymentId, secrethash })
     },
 
     onSecretGrant(link, message) {
@@ -385,14 +385,24 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
         if (out) links.get(out.channel.partner)?.send('secretGrant', message)
         return
       }
-      const secret = unseal(message, key.agree(message.ephemeral))
-      if (!isSecretOf(secret, secrethash)) {
-        throw new SluiceError('BAD_MESSAGE', 'the secret that was granted does not belong to its hash', {
-          details: { field: 'sealed' },
-        })
-      }
+      const secret = unseal(message, key)
+      // Whoever handed it on can't know better, so it is not its fault.
+      if (!secret || !isSecretOf(secret, secrethash)) return log.warn('what was granted is not the secret', { paymentId })
       if (first.lock.expiry <= time.now()) return
       learn(secrethash, secret, false)
+    },
+
+    onSecretDenied(link, message) {
+      const { secrethash, paymentId } = message
+      for (const entry of locks.of(secrethash)) {
+        const { own, lock, channel } = entry
+        if (own || lock.paymentId !== paymentId || channel.partner !== link.account) continue
+        if (isOurs(lock)) giveBack(entry, 'PAYMENT_FAILED')
+        else {
+          const out = twinOf(entry)
+          if (out) links.get(out.channel.partner)?.send('secretDenied', message)
+        }
+      }
     },
 
     onReveal(link, { channelId, index, secret }) {
@@ -476,8 +486,25 @@ export function seal(secret: Uint8Array, publicKey: Uint8Array): { readonly ephe
   return { ephemeral, sealed: pad(secret, secp256k1.sharedPoint(own, publicKey), ephemeral) }
 }
 
-function unseal({ sealed, ephemeral }: Typed<'secretGrant'>, shared: Uint8Array): Uint8Array {
-  return pad(sealed, shared, ephemeral)
+/** Undefined if it was sealed with no key at all. */
+function unseal({ sealed, ephemeral }: Typed<'secretGrant'>, key: Key): Uint8Array | undefined {
+  try {
+    return pad(sealed, key.agree(ephemeral), ephemeral)
+  } catch (error) {
+    if (isSluiceError(error, 'BAD_KEY')) return undefined
+    throw error
+  }
+}
+
+/** Undefined if nobody signed it. */
+function signerOf(message: Typed<'secretRequest'>): Hex | undefined {
+  try {
+    const publicKey = engine().secp256k1.recover(personalDigest(requestBytes(message)), message.signature)
+    return addressOf(publicKey).toLowerCase() as Hex
+  } catch (error) {
+    if (isSluiceError(error, 'BAD_SIGNATURE')) return undefined
+    throw error
+  }
 }
 
 function pad(bytes: Uint8Array, shared: Uint8Array, ephemeral: Uint8Array): Uint8Array {

@@ -90,8 +90,16 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
   const { journal, links, log, clock, key, locks } = context
   const { secp256k1 } = engine()
 
-  const saveSide = (channel: Channel, own: boolean): void =>
+  const saveSide = (channel: Channel, own: boolean): void => {
     journal.put(sideKey(channel.id, own), () => encodeSide(own ? channel.own : channel.theirs))
+    journal.thenLast(channel.unacked, () =>
+      context.events.emit('balance', {
+        channelId: channel.id,
+        capacity: capacityOf(channel),
+        partnerCapacity: partnerCapacityOf(channel),
+      }),
+    )
+  }
   const saveChannel = (channel: Channel): void => journal.put(channelKey(channel.id), () => encodeChannel(channel))
   const saveLock = (channel: Channel, own: boolean, lock: LockRecord): void => {
     locks.set({ channel, own, lock })

@@ -159,7 +159,8 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
 
   /** Looks again at what was said of a channel too early. */
   function replay(channelId: Hex, tokenNetwork: Hex): void {
-    for (const [id, signed] of early) {
+    // Of a copy: what is still too early is put back.
+    for (const [id, signed] of [...early]) {
       if (!id.startsWith(channelId)) continue
       early.delete(id)
       take(tokenNetwork, signed, undefined)

@@ -97,7 +97,7 @@ export interface Transfers {
   acknowledged(channel: Channel, nonce: number): void
   /** A channel was settled: what waits for a receipt is decided by what was presented. */
   settled(channel: Channel): void
-  requested(message: Typed<'secretRequest'>, signer: Hex): void
+  requested(message: Typed<'secretRequest'>, signer: Hex): boolean
   paid(lock: LockRecord, secret: Uint8Array): void
   returned(channel: Channel, lock: LockRecord, report: Report | undefined): void
   received(lock: LockRecord, channel: Channel, amount: bigint): void
@@ -242,32 +242,27 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     requested(message, signer) {
       const { paymentId, secrethash, amount, signature, delegation } = message
       const run = outgoing.get(paymentId)
-      if (!run || run.payment.secrethash !== secrethash || !run.payment.secret) return
+      if (!run) return false // given up: without this, what is locked would wait for its expiry
       const { payment } = run
+      if (payment.secrethash !== secrethash || payment.secret === undefined) return true
       if (signer !== payment.peer && !options.isSigner(payment.peer, signer, delegation)) {
-        throw new SluiceError(
-          'BAD_SIGNATURE',
-          `secretRequest.signature must be by the target ${payment.peer}, ${signer} signed it`,
-          {
-            details: { field: 'secretRequest.signature', owner: 'the target', expected: payment.peer, signer },
-          },
-        )
+        // Whoever handed it on can't know better, so it is not its fault.
+        log.warn('a secret is asked for by somebody else than the target', { paymentId, target: payment.peer, signer })
+        return true
       }
       const locked = [...run.parts.values()]
       const there = locked.reduce((sum, part) => sum + arriving(part), 0n)
       if (payment.state === 'pending') {
-        if (amount !== payment.amount || there !== amount || run.stopped) return
-        if (locked.some(({ expiry }) => expiry <= time.now())) return
+        if (amount !== payment.amount || there !== amount || run.stopped) return true
+        if (locked.some(({ expiry }) => expiry <= time.now())) return true
         run.payment = { ...payment, state: 'unknown' }
         save(run.payment)
       }
       const publicKey = engine().secp256k1.recover(personalDigest(requestBytes(message)), signature)
-      if (addressOf(publicKey).toLowerCase() !== signer) return
-      const grant = { paymentId, secrethash, ...seal(fromHex(payment.secret!, 32), publicKey) }
-      const part = locked[0]
-      const first = part && locks.of(secrethash)
-      const partner = first && [...first].find(({ own, lock }) => own && lock.paymentId === paymentId)?.channel.partner
+      const grant = { paymentId, secrethash, ...seal(fromHex(payment.secret, 32), publicKey) }
+      const partner = [...locks.of(secrethash)].find(({ own, lock }) => own && lock.paymentId === paymentId)?.channel.partner
       if (partner) journal.then(() => context.links.get(partner)?.send('secretGrant', grant))
+      return true
     },
 
     paid(lock, secret) {
@@ -297,21 +292,15 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       }
       const refusedByTarget = blamed === NO_HASH
       if (run.stopped || refusedByTarget || !run.settle || ++run.attempts > MAX_ATTEMPTS) {
-        run.stopped ??= new SluiceError(
-          'PAYMENT_FAILED',
-          `the payment could not be delivered: ${code}${report ? ` by ${report.reporter}` : ''}`,
-          {
-            details: { paymentId: lock.paymentId, code, reporter: report?.reporter },
-          },
-        )
-        if (run.parts.size === 0) finish(run, 'failed', run.stopped)
+        const by = report ? ` by ${report.reporter}` : ''
+        const details = { paymentId: lock.paymentId, code, reporter: report?.reporter }
+        giveUp(run, new SluiceError('PAYMENT_FAILED', `the payment could not be delivered: ${code}${by}`, { details }))
         return
       }
       try {
         lockParts(run, arriving(lock))
       } catch (error) {
-        run.stopped = asError(error)
-        if (run.parts.size === 0) finish(run, 'failed', run.stopped)
+        giveUp(run, asError(error))
       }
     },
 
@@ -508,9 +497,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     const timer = new AbortController()
     const ended = new Promise<void>((resolve, reject) => (run.settle = (error) => (error ? reject(error) : resolve())))
     const stop = (error: SluiceError): void => {
-      // Nothing more is locked, and no secret is given out; what is locked comes back, or expires.
-      if (run.payment.state === 'pending') run.stopped ??= error
-      if (run.parts.size === 0 && run.payment.state === 'pending') finish(run, 'failed', run.stopped)
+      if (run.payment.state === 'pending' && outgoing.get(id) === run) giveUp(run, error)
     }
     const onAbort = (): void => stop(aborted(signal, 'the payment'))
     signal?.addEventListener('abort', onAbort, { once: true })
@@ -526,8 +513,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     try {
       lockParts(run, amount)
     } catch (error) {
-      run.stopped = asError(error)
-      if (run.parts.size === 0) finish(run, 'failed', run.stopped)
+      stop(asError(error))
     }
     try {
       await ended
@@ -593,6 +579,15 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       run.payment = { ...run.payment, fee: run.payment.fee + mine.amount - part.amount }
     }
     save(run.payment)
+  }
+
+  /**
+   * Locks nothing more. With a secret of our own, which nobody gets now, the payment has failed, and what is locked comes
+   * back or expires. With the secret of somebody else it can still be claimed as long as something is locked.
+   */
+  function giveUp(run: Outgoing, error: SluiceError): void {
+    run.stopped ??= error
+    if (run.payment.secret !== undefined || run.parts.size === 0) finish(run, 'failed', run.stopped)
   }
 
   function finish(run: Outgoing, state: 'done' | 'failed', error?: SluiceError): void {

@@ -123,6 +123,8 @@ const layouts = {
   secretRequest: { paymentId: hex32, secrethash: hex32, amount: u128, expiry: u64, signature: raw(65), delegation: bytes(1024) },
   /** The secret, sealed for the target. Handed forward along the path. */
   secretGrant: { paymentId: hex32, secrethash: hex32, ephemeral: raw(33), sealed: raw(32) },
+  /** The initiator has given the payment up: the target may give its locks back at once. Handed forward along the path. */
+  secretDenied: { paymentId: hex32, secrethash: hex32 },
   /** The receiver of a lock knows the secret and asks for the unlock. */
   reveal: { channelId: hex32, index: u16, secret: raw(32) },
   /** The receiver of a lock gives it back. `reporter` signed why, so that nobody on the way can blame another. */
@@ -191,6 +193,7 @@ const codes = {
   fail: 35,
   swapOffer: 36,
   swapAnswer: 37,
+  secretDenied: 38,
   announcement: 48,
   gossipRequest: 49,
   gossipEnd: 50,
