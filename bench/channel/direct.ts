@@ -103,7 +103,7 @@ async function rate(count: number, run: () => Promise<unknown>): Promise<number>
 }
 
 /** Pays as often, so many at a time. */
-export async function payMany(payer: ChannelNode, to: string, count: number): Promise<void> {
+async function payMany(payer: ChannelNode, to: string, count: number): Promise<void> {
   let left = count
   const worker = async (): Promise<void> => {
     while (left-- > 0) await payer.pay({ to, amount: 1n })

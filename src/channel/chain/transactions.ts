@@ -3,12 +3,13 @@
  * @module
  */
 import type { Provider, Signer } from 'ethers'
-import { secretRegistryInterface } from '../../contracts/secretRegistry.ts'
+import { secretRegistryContract, secretRegistryInterface } from '../../contracts/secretRegistry.ts'
 import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
-import { toHex, type Hex } from '../../core/bytes.ts'
+import { concatBytes, toHex, type Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import { createSender, type SentReceipt } from '../../core/chain/sender.ts'
 import type { Clock } from '../../core/clock.ts'
+import { engine } from '../../core/crypto/engine.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Store } from '../../core/store/store.ts'
 import { allow } from '../../payments/token/allowance.ts'
@@ -102,12 +103,31 @@ export async function createTransactions(options: TransactionsOptions): Promise<
     more: { value?: bigint; key?: string; signal?: AbortSignal | undefined } = {},
   ): Promise<SentReceipt> => sender.send({ to, data, value: more.value }, { label, key: more.key, signal: more.signal })
 
+  /** Sends what the chain lacks: what was sent for it before has failed, or a reorganisation has undone it. */
+  const callAgain = async (
+    to: Hex,
+    data: string,
+    label: string,
+    more: { key: string; signal?: AbortSignal | undefined },
+  ): Promise<SentReceipt> => {
+    if (sender.find(more.key)?.done) await sender.forget(more.key)
+    return call(to, data, label, more)
+  }
+
   /** Lets the network take what is paid in; with ETH it is sent along. */
   const payIn = async (network: Hex, amount: bigint, signal: AbortSignal | undefined): Promise<bigint> => {
     const { token } = networks.get(network)!
     if (BigInt(token) === 0n) return amount
     if (amount > 0n) await allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', signal })
     return 0n
+  }
+
+  const isRegistered = async (secretRegistry: Hex, secrets: readonly Uint8Array[]): Promise<boolean> => {
+    const { sha256, keccak256 } = engine()
+    const hashes = secrets.map((secret) => sha256(secret))
+    const key = hashes.length === 1 ? hashes[0]! : keccak256(concatBytes(...hashes))
+    const ask = (): Promise<bigint> => secretRegistryContract(secretRegistry, provider).revealedAt(key)
+    return (await rpc.ask('time of the secrets', ask, { attempts: 3 })) > 0n
   }
 
   const openCall = ({ partner, deposit, consent }: Opening): string =>
@@ -142,28 +162,30 @@ export async function createTransactions(options: TransactionsOptions): Promise<
         signal,
       }),
     close: (network, channelId, partner, proof, { signal } = {}) =>
-      call(network, encode('close', [sender.address, partner, proof, '0x']), 'close channel', {
+      callAgain(network, encode('close', [sender.address, partner, proof, '0x']), 'close channel', {
         key: `close/${channelId}`,
         signal,
       }),
     update: (network, channelId, closer, { fromPartner, fromCloser }, proof) =>
-      call(network, encode('update', [closer, sender.address, fromPartner, fromCloser, proof, '0x']), 'update balance proof', {
-        key: `update/${channelId}/${proof.nonce}`,
+      callAgain(network, encode('update', [closer, sender.address, fromPartner, fromCloser, proof, '0x']), 'update balance proof', {
+        key: `update/${channelId}/${fromCloser.nonce}/${proof.nonce}`,
       }),
     settle: (network, channelId, closer, partner, { fromPartner, fromCloser }, { signal } = {}) =>
-      call(network, encode('settle', [closer, partner, fromPartner, fromCloser]), 'settle channel', {
+      callAgain(network, encode('settle', [closer, partner, fromPartner, fromCloser]), 'settle channel', {
         key: `settle/${channelId}`,
         signal,
       }),
     unlock: (network, [from, to], epoch, locked, other, locks) =>
       call(network, encode('unlock', [from, to, epoch, locked, other, locks]), 'unlock'),
-    registerSecrets: (secretRegistry, secrets, key) =>
-      call(
+    registerSecrets: async (secretRegistry, secrets, key) => {
+      if (sender.find(key)?.done && !(await isRegistered(secretRegistry, secrets))) await sender.forget(key)
+      return call(
         secretRegistry,
         secretRegistryInterface.encodeFunctionData('registerSecrets', [secrets.map((secret) => toHex(secret))]),
         'register secrets',
         { key },
-      ),
+      )
+    },
     end: () => sender.close(),
   }
 }

@@ -9,7 +9,7 @@ import { memoryTransportPair } from '../../protocol/memoryTransport.ts'
 import type { CloseReason, Packet, Transport } from '../../protocol/transport.ts'
 import { handshake, type HandshakeTerms, type LinkIdentity, type SecuredTransport } from './handshake.ts'
 
-export const CHAIN = 31337
+const CHAIN = 31337
 
 /** The account of a key, in lower case. */
 export const accountOf = (key: Key): Hex => key.address.toLowerCase() as Hex

@@ -25,7 +25,7 @@ export const MOST_HANDSHAKES = 64
 /** Handshakes that others may begin within a second; further ones close with 1013. */
 export const HANDSHAKES_PER_SECOND = 100
 /** Endpoints of one account that are tried. */
-export const MOST_ENDPOINTS = 8
+const MOST_ENDPOINTS = 8
 /** Milliseconds that looking for them may take. */
 const FIND_TIMEOUT = 30_000
 /** Milliseconds that a link must have lasted for the next pause to begin small again. */

@@ -83,13 +83,13 @@ export interface Locks {
 /** What is kept of a release until its lock expires: it is shown on chain when the channel is closed. */
 export const releaseLayout = { lock: raw(32), expiry: u64, signature: raw(65), delegation: bytes(1024) } as const
 /** Where a release is kept. */
-export const releaseKey = (channelId: Hex, lock: LockRecord): string => `release/${channelId}/${toHex(leafHash(lock))}`
+const releaseKey = (channelId: Hex, lock: LockRecord): string => `release/${channelId}/${toHex(leafHash(lock))}`
 
 /** Milliseconds after which what was asked of a partner about a lock is asked again. */
 const AGAIN_AFTER = 5_000
 
 /** Whether the secret of a lock was registered before it expired. */
-export function isPublicInTime({ publicAt, expiry }: LockRecord): boolean {
+function isPublicInTime({ publicAt, expiry }: LockRecord): boolean {
   return publicAt > 0 && publicAt < expiry
 }
 

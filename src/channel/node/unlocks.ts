@@ -89,7 +89,7 @@ export async function unlockChannel(channel: Channel, options: UnlockOptions): P
 const NO_ROOT: Hex = `0x${'00'.repeat(32)}`
 
 /** Under which key the secret registry keeps the time of secrets that were registered together. */
-export function registrationKey(secrethashes: readonly Hex[]): Hex {
+function registrationKey(secrethashes: readonly Hex[]): Hex {
   if (secrethashes.length === 1) return secrethashes[0]!
   return toHex(engine().keccak256(concatBytes(...secrethashes.map((hash) => fromHex(hash, 32)))))
 }

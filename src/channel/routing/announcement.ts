@@ -36,7 +36,7 @@ const VERSION = 1
 /** Bytes of a delegation: a signature, or what the participant's contract takes for one (ERC-1271). */
 const MAX_DELEGATION = 1024
 /** Seconds: a mediator that wants to hold money for more than a day is not one. */
-export const MAX_REVEAL_TIMEOUT = 86_400
+const MAX_REVEAL_TIMEOUT = 86_400
 
 /** The signed fields, in this order, big endian, without gaps. */
 const body = {

@@ -44,7 +44,7 @@ export interface Path {
 }
 
 /** The most paths that can be asked for at once. */
-export const MAX_PATHS = 64
+const MAX_PATHS = 64
 
 /** What a hop counts beside its fee when paths are compared: a ten-thousandth of the amount, and 1. */
 const hopCostOf = (amount: bigint): bigint => amount / 10_000n + 1n

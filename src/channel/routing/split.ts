@@ -9,7 +9,7 @@ import { cheapestRoutes, pathOf, termsOf, type Path, type PathQuery } from './pa
 import { type Terms } from './search.ts'
 
 /** The most parts that can be asked for. */
-export const MAX_PARTS = 64
+const MAX_PARTS = 64
 
 /**
  * Finds paths whose parts add up to the amount, or undefined if it finds none.

@@ -61,7 +61,7 @@ export function graphOf(channels: readonly TestChannel[], clock = createManualCl
 }
 
 /** What every direction can send and what it would charge, by the rules and without the graph's columns. */
-export function feeOver(graph: Graph, channel: string, from: string, amount: bigint, taken = 0n): bigint | undefined {
+function feeOver(graph: Graph, channel: string, from: string, amount: bigint, taken = 0n): bigint | undefined {
   const { total } = graph.channel(channel)!
   const direction = graph.direction(channel, from)
   if (!direction?.enabled) return undefined
