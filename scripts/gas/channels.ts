@@ -23,7 +23,7 @@ import { createRows, hash, NOW, run, type Anchor, type Row } from './row.ts'
 const raiden = (gas: number): Anchor => ({ name: 'Raiden', gas })
 const nitro = (gas: number): Anchor => ({ name: 'go-nitro', gas })
 
-const DEPOSIT = parseEther('10')
+const DEPOSIT = parseEther('200')
 const PERIOD = 86_400
 
 /** Who pays whom, in which channels. */
@@ -60,11 +60,17 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   const token = await chain.deployToken()
   const tokenAddress = await token.getAddress()
   const registry = tokenNetworkRegistryContract(deployment.tokenNetworkRegistry, stranger)
-  note('createTokenNetwork', await run(registry.createTokenNetwork(await (await chain.deployToken()).getAddress())), raiden(3_532_120), 1, 'TokenNetworkRegistry')
+  note(
+    'createTokenNetwork',
+    await run(registry.createTokenNetwork(await (await chain.deployToken()).getAddress())),
+    raiden(3_532_120),
+    1,
+    'TokenNetworkRegistry',
+  )
   const inToken = await createChannels(chain, deployment, stranger, tokenAddress)
   const inEth = await createChannels(chain, deployment, stranger)
   for (const account of [alice, bob, carol]) {
-    await run(token.connect(account).mint(account.address, parseEther('10000')))
+    await run(token.connect(account).mint(account.address, parseEther('1000000')))
     await run(token.connect(account).approve(inToken.address, MaxUint256))
   }
   // The contract's own balance slot is in use in the long run.
@@ -74,13 +80,29 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   const ether: Sides = { ...tokens, channels: inEth, token: ZeroAddress }
 
   // Opening
-  note('open, the first of a pair', await run(inToken.network.connect(alice).open(bob.address, 0n, ZeroHash, '0x')), raiden(103_542))
+  note(
+    'open, the first of a pair',
+    await run(inToken.network.connect(alice).open(bob.address, 0n, ZeroHash, '0x')),
+    raiden(103_542),
+  )
   await cooperate(tokens, 0n, 0n)
   note('open', await run(inToken.network.connect(alice).open(bob.address, 0n, ZeroHash, '0x')), raiden(86_430))
-  note('deposit, the first', await run(inToken.network.connect(alice).deposit(alice.address, bob.address, DEPOSIT)), raiden(85_994))
-  note('deposit, more', await run(inToken.network.connect(alice).deposit(alice.address, bob.address, DEPOSIT + 1n)), raiden(68_906))
+  note(
+    'deposit, the first',
+    await run(inToken.network.connect(alice).deposit(alice.address, bob.address, DEPOSIT)),
+    raiden(85_994),
+  )
+  note(
+    'deposit, more',
+    await run(inToken.network.connect(alice).deposit(alice.address, bob.address, DEPOSIT + 1n)),
+    raiden(68_906),
+  )
   await cooperate(tokens, DEPOSIT + 1n, 0n)
-  note('open, with deposit, the first of a pair', await run(inToken.network.connect(bob).open(carol.address, DEPOSIT, ZeroHash, '0x')), raiden(152_292))
+  note(
+    'open, with deposit, the first of a pair',
+    await run(inToken.network.connect(bob).open(carol.address, DEPOSIT, ZeroHash, '0x')),
+    raiden(152_292),
+  )
   note('open, with deposit', await open(tokens), raiden(152_292))
   await cooperate(tokens, DEPOSIT / 2n, DEPOSIT / 2n)
   note('open, with deposit, ETH, the first of a pair', await open(ether), raiden(152_292))
@@ -97,7 +119,11 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   const permit = { value: 0n, deadline: 0n, v: 0, r: ZeroHash, s: ZeroHash }
   note(
     'openFor, by allowance',
-    await run(inToken.network.connect(stranger).openFor(alice.address, bob.address, DEPOSIT, NOW + 10 ** 6, signature, ZeroHash, '0x', permit)),
+    await run(
+      inToken.network
+        .connect(stranger)
+        .openFor(alice.address, bob.address, DEPOSIT, NOW + 10 ** 6, signature, ZeroHash, '0x', permit),
+    ),
   )
 
   // While open
@@ -120,17 +146,33 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   await open(tokens)
   await openWithSteps(tokens)
   await open(tokens)
-  note('close, without proof', await run(inToken.network.connect(alice).close(alice.address, bob.address, NO_PROOF, '0x')), raiden(87_536))
-  note('settle, without proofs, one deposit', await settle(tokens, { fromPartner: NOTHING, fromCloser: NOTHING, epoch: 0 }), raiden(74_060))
+  note(
+    'close, without proof',
+    await run(inToken.network.connect(alice).close(alice.address, bob.address, NO_PROOF, '0x')),
+    raiden(87_536),
+  )
+  note(
+    'settle, without proofs, one deposit',
+    await settle(tokens, { fromPartner: NOTHING, fromCloser: NOTHING, epoch: 0 }),
+    raiden(74_060),
+  )
   await open(tokens)
   await run(inToken.network.connect(bob).deposit(bob.address, alice.address, DEPOSIT))
   await run(inToken.network.connect(alice).close(alice.address, bob.address, NO_PROOF, '0x'))
-  note('settle, without proofs, two deposits', await settle(tokens, { fromPartner: NOTHING, fromCloser: NOTHING, epoch: 0 }), raiden(74_060))
+  note(
+    'settle, without proofs, two deposits',
+    await settle(tokens, { fromPartner: NOTHING, fromCloser: NOTHING, epoch: 0 }),
+    raiden(74_060),
+  )
   await open(ether)
   note('settle, ETH', await settle(ether, await end(ether)))
 
   // Locks
-  for (const [count, anchor] of [[1, raiden(59_049)], [6, raiden(83_852)], [160, raiden(722_386)]] as const) {
+  for (const [count, anchor] of [
+    [1, raiden(59_049)],
+    [6, raiden(83_852)],
+    [160, raiden(722_386)],
+  ] as const) {
     const locks = locksOf(count)
     await open(tokens)
     const ended = await end(tokens, undefined, [], locks)
@@ -141,9 +183,18 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
     if (count === 1) note('registerSecrets, 1', register, raiden(46_205), 1, 'SecretRegistry')
     note(`unlock, ${count} lock${count === 1 ? '' : 's'}`, await unlock(tokens, ended, locks, locks.keys(), [list]), anchor)
   }
-  note('registerSecrets, 3', await run(secrets.registerSecrets([1001, 1002, 1003].map((seed) => secretOf(seed).secret))), raiden(97_510), 1, 'SecretRegistry')
+  note(
+    'registerSecrets, 3',
+    await run(secrets.registerSecrets([1001, 1002, 1003].map((seed) => secretOf(seed).secret))),
+    raiden(97_510),
+    1,
+    'SecretRegistry',
+  )
   for (let i = 0; i < 160; i++) await run(secrets.registerSecrets([secretOf(i).secret]))
-  for (const [count, anchor] of [[6, raiden(83_852)], [160, raiden(722_386)]] as const) {
+  for (const [count, anchor] of [
+    [6, raiden(83_852)],
+    [160, raiden(722_386)],
+  ] as const) {
     const locks = locksOf(count)
     await open(tokens)
     const ended = await end(tokens, undefined, [], locks)
@@ -156,9 +207,25 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   await settle(tokens, ended)
   note('unlock, 1 of 160 locks', await unlock(tokens, ended, locks, [77]), raiden(722_386))
 
+  await open(tokens)
+  const closed = await end(tokens)
+  const lock = hash(5)
+  const release = await inToken.sign(bob, 'Release', { channelId: await idOf(tokens), sender: alice.address, lock })
+  note(
+    'registerReleases, 1',
+    await run(inToken.network.connect(alice).registerReleases(alice.address, bob.address, [{ lock, signature: release }])),
+  )
+  await settle(tokens, closed)
+
   // Watchtowers
   const tower = towerDepositContract(deployment.towerDeposit, bob)
-  note('deposit, the first', await run(tower.deposit(bob.address, DEPOSIT, { value: DEPOSIT })), raiden(98_681), 1, 'TowerDeposit')
+  note(
+    'deposit, the first',
+    await run(tower.deposit(bob.address, DEPOSIT, { value: DEPOSIT })),
+    raiden(98_681),
+    1,
+    'TowerDeposit',
+  )
   await open(tokens)
   const proofs = await proofsOf(tokens, await idOf(tokens))
   await run(inToken.network.connect(alice).close(alice.address, bob.address, proofs.ofPartner, '0x'))
@@ -176,13 +243,25 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
     },
     { tokenNetwork: inToken.address, channelId: await idOf(tokens), nonce: proofs.ofCloser.nonce, ...reward },
   )
-  const update = await inToken.sign(bob, 'Update', { channelId: await idOf(tokens), proof: inToken.digest(await idOf(tokens), proofs.ofCloser) })
+  const update = await inToken.sign(bob, 'Update', {
+    channelId: await idOf(tokens),
+    proof: inToken.digest(await idOf(tokens), proofs.ofCloser),
+  })
   note(
     'update',
     await run(
       tower
         .connect(stranger)
-        .update(inToken.address, alice.address, bob.address, balanceOf(proofs.ofPartner), NOTHING, proofs.ofCloser, update, reward),
+        .update(
+          inToken.address,
+          alice.address,
+          bob.address,
+          balanceOf(proofs.ofPartner),
+          NOTHING,
+          proofs.ofCloser,
+          update,
+          reward,
+        ),
     ),
     raiden(224_595),
     1,
@@ -201,7 +280,11 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   }
 
   async function open({ channels, token, closer, partner }: Sides): Promise<number> {
-    return run(channels.network.connect(closer).open(partner.address, DEPOSIT, ZeroHash, '0x', { value: token === ZeroAddress ? DEPOSIT : 0n }))
+    return run(
+      channels.network
+        .connect(closer)
+        .open(partner.address, DEPOSIT, ZeroHash, '0x', { value: token === ZeroAddress ? DEPOSIT : 0n }),
+    )
   }
 
   async function cooperate(sides: Sides, ofCloser: bigint, ofPartner: bigint): Promise<number> {
@@ -214,8 +297,13 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
       validUntil: NOW + 10 ** 9,
     }
     const network = channels.network.connect(closer)
-    const signatures = [await channels.sign(closer, 'CooperativeClose', message), await channels.sign(partner, 'CooperativeClose', message)] as const
-    return run(network.closeCooperatively(closer.address, partner.address, ofCloser, ofPartner, message.validUntil, ...signatures))
+    const signatures = [
+      await channels.sign(closer, 'CooperativeClose', message),
+      await channels.sign(partner, 'CooperativeClose', message),
+    ] as const
+    return run(
+      network.closeCooperatively(closer.address, partner.address, ofCloser, ofPartner, message.validUntil, ...signatures),
+    )
   }
 
   async function withdraw(sides: Sides, totalWithdraw: bigint): Promise<number> {
@@ -271,8 +359,15 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
     const id = await idOf(sides)
     const { stream, steps } = streamOf(hash(4), 10n ** 12n, 1000)
     const proof = await channels.proof(partner, id, { nonce: 3, transferred: parseEther('1'), stream, steps: steps(1000) })
-    note('close, 1,000 steps of a hash chain', await run(channels.network.connect(closer).close(closer.address, partner.address, proof, '0x')))
-    await settle(sides, { fromPartner: { ...balanceOf(proof), transferred: proof.transferred + 1000n * 10n ** 12n }, fromCloser: NOTHING, epoch: 0 })
+    note(
+      'close, 1,000 steps of a hash chain',
+      await run(channels.network.connect(closer).close(closer.address, partner.address, proof, '0x')),
+    )
+    await settle(sides, {
+      fromPartner: { ...balanceOf(proof), transferred: proof.transferred + 1000n * 10n ** 12n },
+      fromCloser: NOTHING,
+      epoch: 0,
+    })
   }
 
   async function unlock(
@@ -290,12 +385,12 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   }
 }
 
-/** Locks of about 0.01 each that are good for long. */
+/** Locks of 0.01, 0.02, ... that are good for long. */
 function locksOf(count: number): Map<number, UnlockableLock> {
   return new Map(
     Array.from({ length: count }, (_, i) => [
       i,
-      { amount: 12_345_678_901_234_567n + BigInt(i), expiry: NOW + 30 * 86_400 * 365, secrethash: secretOf(i).secrethash },
+      { amount: parseEther('0.01') * BigInt(i + 1), expiry: NOW + 30 * 86_400 * 365, secrethash: secretOf(i).secrethash },
     ]),
   )
 }

@@ -1,10 +1,13 @@
-import { makeError, VoidSigner, Wallet, type Provider, type Signer } from 'ethers'
+import { makeError, VoidSigner, Wallet, ZeroAddress, type Provider, type Signer } from 'ethers'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startDevnet, type Devnet } from '../testing/devnet.ts'
 import { dataTradeContract } from './dataTrade.ts'
-import { deployContracts } from './deploy.ts'
+import { deployChannels, deployContracts } from './deploy.ts'
 import { dataTradeDomain, orderId } from './typedData.ts'
 import { DATA_SERVICE, registryContract } from './registry.ts'
+import { tokenNetworkContract } from './tokenNetwork.ts'
+import { tokenNetworkRegistryContract } from './tokenNetworkRegistry.ts'
+import { towerDepositContract } from './towerDeposit.ts'
 import { createTrade } from '../../test/fixtures/contracts/trade.ts'
 
 let devnet: Devnet
@@ -35,13 +38,49 @@ it.each([-1, 1.5, 2 ** 31])('refuses a grace of %d seconds', async (grace) => {
   await expect(deployContracts(devnet.accounts[0]!, { grace })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
 })
 
+it('deploys the contracts of channels, bound to one another', async () => {
+  const [deployer] = devnet.accounts
+  const before = await devnet.provider.getBlockNumber()
+  const deployment = await deployChannels(deployer!, { challengePeriod: 60 })
+  expect(deployment.fromBlock).toBe(before + 1)
+  const registry = tokenNetworkRegistryContract(deployment.tokenNetworkRegistry, deployer)
+  expect(await registry.challengePeriod()).toBe(60n)
+  expect(await registry.secretRegistry()).toBe(deployment.secretRegistry)
+  const towers = towerDepositContract(deployment.towerDeposit, devnet.provider)
+  expect([await towers.registry(), await towers.token(), await towers.withdrawDelay()]).toEqual([
+    deployment.tokenNetworkRegistry,
+    ZeroAddress,
+    120n,
+  ])
+  const token = await (await devnet.deployToken()).getAddress()
+  await (await registry.createTokenNetwork(token)).wait()
+  const network = tokenNetworkContract(await registry.tokenNetworks(token), devnet.provider)
+  expect([
+    await network.token(),
+    await network.registry(),
+    await network.secretRegistry(),
+    await network.challengePeriod(),
+  ]).toEqual([token, deployment.tokenNetworkRegistry, deployment.secretRegistry, 60n])
+})
+
+it('gives nodes a day to answer unless told otherwise', async () => {
+  const { tokenNetworkRegistry } = await deployChannels(devnet.accounts[0]!)
+  expect(await tokenNetworkRegistryContract(tokenNetworkRegistry, devnet.provider).challengePeriod()).toBe(86_400n)
+})
+
+it.each([0, -1, 1.5, 2 ** 31])('refuses a challenge period of %d seconds', async (challengePeriod) => {
+  await expect(deployChannels(devnet.accounts[0]!, { challengePeriod })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+})
+
 it('says that the deployer has no money', async () => {
   const poor = Wallet.createRandom().connect(devnet.provider)
   await expect(deployContracts(poor)).rejects.toMatchObject({ code: 'INSUFFICIENT_FUNDS' })
 })
 
 it('says that the wallet refused', async () => {
-  await expect(deployContracts(refusing(devnet.provider, devnet.accounts[0]!.address))).rejects.toMatchObject({ code: 'TRANSACTION_REJECTED' })
+  await expect(deployContracts(refusing(devnet.provider, devnet.accounts[0]!.address))).rejects.toMatchObject({
+    code: 'TRANSACTION_REJECTED',
+  })
 })
 
 it('says that the node is gone, without its URL', async () => {

@@ -30,7 +30,7 @@ export interface LocksToUnlock {
 }
 
 /** The numbers of locks that the contract takes are below this. */
-const NUMBERS = 2 ** 16
+const NUMBERS = 2 ** 8
 
 const ZERO = new Uint8Array(32)
 
@@ -77,7 +77,8 @@ export function encodeLocks({ locks, numbers, lists = [] }: LocksToUnlock): Hex 
       write(right, height - 1)
     }
   }
-  const highest = all.at(-1) ?? 0
+  const highest = all.at(-1)
+  if (highest === undefined) return '0x'
   const depth = highest === 0 ? 0 : 32 - Math.clz32(highest)
   parts.push(Uint8Array.of(depth))
   write(all, depth)
@@ -85,12 +86,8 @@ export function encodeLocks({ locks, numbers, lists = [] }: LocksToUnlock): Hex 
 }
 
 /** The numbers in the bitmap of a `ChannelUnlocked` event. */
-export function unlockedNumbers(words: readonly bigint[]): number[] {
-  return words.flatMap((word, i) => {
-    const numbers = []
-    for (let bit = 0, rest = word; rest > 0n; bit++, rest >>= 1n) if (rest & 1n) numbers.push(256 * i + bit)
-    return numbers
-  })
+export function unlockedNumbers(bitmap: bigint): number[] {
+  return Array.from({ length: NUMBERS }, (_, number) => number).filter((number) => (bitmap >> BigInt(number)) & 1n)
 }
 
 /** Lays out the secrethashes: a list comes in where the first of its members is met. */
@@ -99,7 +96,6 @@ function createPlaces(lists: readonly (readonly Hex[])[]): { of(secrethash: Hex)
   for (const list of lists) for (const hash of list) if (!listOf.has(hash)) listOf.set(hash, list)
   const places = new Map<Hex, number>()
   const parts: Uint8Array[] = []
-  let used = 0
   let next = 0
   return {
     of: (secrethash) => {
@@ -107,7 +103,6 @@ function createPlaces(lists: readonly (readonly Hex[])[]): { of(secrethash: Hex)
       if (known !== undefined) return known
       const list = listOf.get(secrethash) ?? [secrethash]
       assertArgument(next + list.length < 2 ** 16, 'lists', 'fewer than 2^16 secrethashes')
-      used++
       parts.push(uint16(list.length))
       for (const hash of list) {
         // What counts under an earlier list is here for the key only.
@@ -117,7 +112,7 @@ function createPlaces(lists: readonly (readonly Hex[])[]): { of(secrethash: Hex)
       }
       return places.get(secrethash)!
     },
-    written: () => concatBytes(uint16(used), ...parts),
+    written: () => concatBytes(...parts, uint16(0)),
   }
 }
 

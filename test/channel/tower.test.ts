@@ -50,7 +50,7 @@ async function towerAt(name: string, number: number, options: Partial<TowerOptio
     url,
     account: wallet.address,
     entries: new Map(),
-    seen: { appointed: [], shown: [], failed: [], claimed: [] },
+    seen: { appointed: [], shown: [], released: [], failed: [], claimed: [] },
     tower: undefined as unknown as Tower,
     async start(more = {}) {
       const store = memoryStore(place.entries)
@@ -64,7 +64,7 @@ async function towerAt(name: string, number: number, options: Partial<TowerOptio
         ...options,
         ...more,
       })
-      for (const event of ['appointed', 'shown', 'failed', 'claimed'] as const)
+      for (const event of ['appointed', 'shown', 'released', 'failed', 'claimed'] as const)
         place.tower.events.on(event, (payload) => place.seen[event].push(payload as never))
       stop = async () => {
         await place.tower.stop()
@@ -341,6 +341,31 @@ describe('a reward', () => {
     expect(place.seen.shown[0]).toMatchObject({ channelId: id, rewarded: false })
   })
 
+  it('that is less than what is asked for by now leaves it so too', async () => {
+    const { place, alice, id } = await rewarded(5_000n)
+    await place.stop()
+    await place.start({ minReward: REWARD + 1n })
+    await alice.node.close(id, { how: 'alone' })
+    await eventually('a failure', () => place.seen.failed[0])
+    expect(place.seen.failed[0]).toMatchObject({ channelId: id, code: 'FEE_TOO_LOW' })
+    expect(place.seen.shown).toEqual([])
+  })
+
+  it('that somebody else has claimed for the tower is no matter', async () => {
+    const { place, alice, id, towers } = await rewarded(5_000n)
+    await alice.node.close(id, { how: 'alone' })
+    await eventually('an answer', () => place.seen.shown[0])
+    await place.tower.caughtUp()
+    await place.stop()
+    await town.devnet.increaseTime(PERIOD + 1)
+    await (await towers.claim(town.tokenNetwork, id)).wait()
+    await place.start()
+    await town.devnet.mine()
+    await place.tower.caughtUp()
+    await eventually('the end of it', () => ![...place.entries.keys()].some((key) => key.startsWith('closing/')))
+    expect([place.seen.claimed, place.seen.failed]).toEqual([[], []])
+  })
+
   it('that is less than the tower signs for is no appointment', async () => {
     const place = await towerAt('tower', 8, { towerDeposit: town.towerDeposit, minReward: 2n })
     const alice = await town.resident('alice')
@@ -350,6 +375,34 @@ describe('a reward', () => {
     const { id } = await town.channel(alice, bob, 1_000n)
     await alice.node.pay({ to: bob.wallet.address, amount: 300n })
     expect(await failed).toMatchObject({ channelId: id, tower: place.tower.account, code: 'FEE_TOO_LOW' })
+  })
+})
+
+describe('a lock that the partner has given back', () => {
+  it('is shown as released when the channel is closed', async () => {
+    const place = await towerAt('tower', 8)
+    const alice = await town.resident('alice', using(place))
+    const bob = await town.resident('bob', { autoSettle: false })
+    const carol = await town.resident('carol')
+    const { id } = await town.channel(alice, bob, 1_000n)
+    await town.channel(bob, carol, 1_000n)
+    const to = carol.wallet.address
+    await eventually('a path', () => alice.node.pay({ to, amount: 1n, maxFee: 10n }).then(() => true, () => false))
+    await carol.node.stop()
+    await expect(alice.node.pay({ to, amount: 100n, maxFee: 10n })).rejects.toMatchObject({ name: 'SluiceError' })
+    await eventually('a release', () => [...alice.entries.keys()].some((key) => key.startsWith(`release/${id}/`)))
+    await eventually('an appointment', () => place.tower.appointments === 1)
+    const { counter } = await eventually('the last of them', async () => {
+      const last = place.seen.appointed.at(-1)!
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      return place.seen.appointed.at(-1) === last && last
+    })
+    expect(counter).toBeGreaterThanOrEqual(1)
+    await alice.node.stop()
+    await bob.node.close(id, { how: 'alone' })
+    const released = await eventually('the release on chain', () => place.seen.released[0])
+    expect(released).toMatchObject({ channelId: id, client: accountOf(alice), locks: 1 })
+    expect(place.seen.shown).toEqual([])
   })
 })
 

@@ -67,7 +67,7 @@ export function createJournal(
       },
       (error: unknown) => {
         failure = { error }
-        for (const { reject } of waiters) reject(error as Error)
+        for (const { reject } of waiters) reject(asError(error))
         waiters.clear()
         flushing = undefined
         onFailure(error)
@@ -96,7 +96,7 @@ export function createJournal(
     },
     settled: () =>
       new Promise((resolve, reject) => {
-        if (failure) return reject(failure.error)
+        if (failure) return reject(asError(failure.error))
         if (!flushing && puts.size === 0 && effects.length === 0) return resolve()
         const waiter = { resolve, reject }
         waiters.add(waiter)
@@ -107,4 +107,8 @@ export function createJournal(
         wake()
       }),
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

@@ -135,6 +135,8 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
       if (!twinOf(entry)) giveBack(entry, 'PAYMENT_FAILED')
       return
     }
+    // What an older store had to be told of may have been forwarded: it ends by its secret or by its expiry.
+    if (lock.paymentId === NO_HASH) return
     if (lock.route.length === 0) return giveBack(entry, 'NO_ROUTE')
     if (channel.phase === 'open') forward(entry)
   }

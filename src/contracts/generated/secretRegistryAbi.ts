@@ -8,5 +8,5 @@ export const secretRegistryAbi = [
   {"anonymous":false,"inputs":[{"indexed":true,"internalType":"bytes32","name":"key","type":"bytes32"},{"indexed":false,"internalType":"uint256","name":"count","type":"uint256"}],"name":"SecretsRegistered","type":"event"},
   {"inputs":[{"internalType":"bytes32[]","name":"secrets","type":"bytes32[]"}],"name":"registerSecrets","outputs":[{"internalType":"bytes32","name":"key","type":"bytes32"}],"stateMutability":"nonpayable","type":"function"},
   {"inputs":[{"internalType":"bytes32[]","name":"keys","type":"bytes32[]"}],"name":"revealTimes","outputs":[{"internalType":"uint256[]","name":"times","type":"uint256[]"}],"stateMutability":"view","type":"function"},
-  {"inputs":[{"internalType":"bytes32","name":"key","type":"bytes32"}],"name":"revealedAt","outputs":[{"internalType":"uint256","name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
+  {"inputs":[{"internalType":"bytes32","name":"key","type":"bytes32"}],"name":"revealedAt","outputs":[{"internalType":"uint256","name":"time","type":"uint256"}],"stateMutability":"view","type":"function"},
 ] as const

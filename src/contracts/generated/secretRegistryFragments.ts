@@ -8,5 +8,5 @@ export const secretRegistryFragments = [
   'event SecretsRegistered(bytes32 indexed key, uint256 count)',
   'function registerSecrets(bytes32[] secrets) returns (bytes32 key)',
   'function revealTimes(bytes32[] keys) view returns (uint256[] times)',
-  'function revealedAt(bytes32 key) view returns (uint256)',
+  'function revealedAt(bytes32 key) view returns (uint256 time)',
 ] as const

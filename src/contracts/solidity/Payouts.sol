@@ -40,14 +40,15 @@ abstract contract Payouts {
     /// @dev What `account` can withdraw of `token` (zero for ETH).
     mapping(address token => mapping(address account => uint256)) internal _credit;
 
-    bool internal transient _entered;
+    /// @dev 1 while a function that moves money runs. A whole word: a smaller type has to be read to be written.
+    uint256 internal transient _entered;
 
     /// @dev On every function that moves money: a deposit is measured by balance, which a call in between would blur.
     modifier nonReentrant() {
-        if (_entered) revert Reentered();
-        _entered = true;
+        if (_entered != 0) revert Reentered();
+        _entered = 1;
         _;
-        _entered = false;
+        _entered = 0;
     }
 
     /// @dev Takes a token's deposit.
@@ -91,9 +92,13 @@ abstract contract Payouts {
                 sent := call(gasLimit, to, amount, 0, 0, 0, 0)
             }
         } else {
-            bytes memory data = abi.encodeCall(IERC20.transfer, (to, amount));
             assembly ("memory-safe") {
-                sent := call(gasLimit, token, 0, add(data, 32), mload(data), 0, 32)
+                // transfer(to, amount), past the free memory pointer.
+                let data := mload(0x40)
+                mstore(data, shl(224, 0xa9059cbb))
+                mstore(add(data, 16), shl(96, to))
+                mstore(add(data, 36), amount)
+                sent := call(gasLimit, token, 0, data, 68, 0, 32)
                 // True, or nothing at all from a contract that is there.
                 switch returndatasize()
                 case 0 { sent := and(sent, iszero(iszero(extcodesize(token)))) }

@@ -15,34 +15,54 @@ contract SecretRegistry {
     /// @notice The secret at this place is zero.
     error ZeroSecret(uint256 place);
 
-    /// @notice Unix seconds of the block in which a key was registered; 0 for never.
-    mapping(bytes32 key => uint256) public revealedAt;
-
     /// @notice Registers secrets together. Registering the same list again changes nothing.
     /// @return key The secrethash of one secret; of more, the keccak-256 of their secrethashes one behind the other.
     function registerSecrets(bytes32[] calldata secrets) external returns (bytes32 key) {
         uint256 count = secrets.length;
         if (count == 0) revert NoSecrets();
-        bytes32[] memory hashes = new bytes32[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            bytes32 secret = secrets[i];
-            if (secret == 0) revert ZeroSecret(i);
-            hashes[i] = sha256(abi.encode(secret));
+        unchecked {
+            bytes32[] memory hashes = secrets;
+            for (uint256 i = 0; i < count; ++i) {
+                if (hashes[i] == 0) revert ZeroSecret(i);
+                _hash(hashes, i);
+            }
+            assembly ("memory-safe") {
+                switch count
+                case 1 { key := mload(add(hashes, 32)) }
+                default { key := keccak256(add(hashes, 32), shl(5, count)) }
+            }
+            if (revealedAt(key) != 0) return key;
+            assembly ("memory-safe") {
+                sstore(key, timestamp())
+            }
+            for (uint256 i = 0; i < count; ++i) {
+                emit SecretRevealed(hashes[i], secrets[i]);
+            }
+            if (count > 1) emit SecretsRegistered(key, count);
         }
-        key = count == 1 ? hashes[0] : keccak256(abi.encodePacked(hashes));
-        if (revealedAt[key] != 0) return key;
-        revealedAt[key] = block.timestamp;
-        for (uint256 i = 0; i < count; ++i) {
-            emit SecretRevealed(hashes[i], secrets[i]);
+    }
+
+    /// @notice Unix seconds of the block in which a key was registered; 0 for never.
+    /// @dev Kept in the slot of that number. Keys are hashes already, and nothing else is stored here.
+    function revealedAt(bytes32 key) public view returns (uint256 time) {
+        assembly ("memory-safe") {
+            time := sload(key)
         }
-        if (count > 1) emit SecretsRegistered(key, count);
     }
 
     /// @notice `revealedAt` of many keys.
     function revealTimes(bytes32[] calldata keys) external view returns (uint256[] memory times) {
         times = new uint256[](keys.length);
         for (uint256 i = 0; i < keys.length; ++i) {
-            times[i] = revealedAt[keys[i]];
+            times[i] = revealedAt(keys[i]);
+        }
+    }
+
+    /// @dev Puts the SHA-256 of a member in its place.
+    function _hash(bytes32[] memory words, uint256 i) private view {
+        assembly ("memory-safe") {
+            let word := add(add(words, 32), shl(5, i))
+            if iszero(staticcall(gas(), 2, word, 32, word, 32)) { revert(0, 0) }
         }
     }
 }

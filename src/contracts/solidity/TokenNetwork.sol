@@ -52,6 +52,13 @@ contract TokenNetwork is Payouts, Signatures {
         bytes32 locksroot;
     }
 
+    /// @notice The receiver's word that it will not claim a lock, signed by it as `Release`.
+    struct Release {
+        /// @dev The lock's leaf hash.
+        bytes32 lock;
+        bytes signature;
+    }
+
     /// @notice An ERC-2612 permit for this contract; `deadline` 0 for none.
     struct Permit {
         uint256 value;
@@ -112,6 +119,8 @@ contract TokenNetwork is Payouts, Signatures {
     );
     /// @notice The partner of `closer` showed what `closer` signed.
     event NonClosingBalanceProofUpdated(bytes32 indexed channelId, address indexed closer, Balance fromCloser);
+    /// @notice These locks of `sender` go back to it, whatever becomes public.
+    event LocksReleased(bytes32 indexed channelId, address indexed sender, bytes32[] locks);
     /// @notice The channel ended. `locked1` and `locked2` are left of each side's locks.
     event ChannelSettled(
         bytes32 indexed channelId, uint256 paid1, uint256 paid2, uint256 locked1, uint256 locked2, bool cooperative
@@ -119,7 +128,7 @@ contract TokenNetwork is Payouts, Signatures {
     /// @notice Locks of `sender` were unlocked: those of the bitmap `numbers`. What was left with no lock for it is part
     /// of `toSender`.
     event ChannelUnlocked(
-        bytes32 indexed channelId, address indexed sender, uint256 toReceiver, uint256 toSender, uint256[] numbers
+        bytes32 indexed channelId, address indexed sender, uint256 toReceiver, uint256 toSender, uint256 numbers
     );
 
     // ------------------------------------------------------------------------------------------------------ errors
@@ -172,6 +181,7 @@ contract TokenNetwork is Payouts, Signatures {
         keccak256("Withdraw(bytes32 channelId,address participant,uint128 totalWithdraw,uint64 validUntil)");
     bytes32 private constant COOPERATIVE_CLOSE_TYPEHASH =
         keccak256("CooperativeClose(bytes32 channelId,uint128 balance1,uint128 balance2,uint64 validUntil)");
+    bytes32 private constant RELEASE_TYPEHASH = keccak256("Release(bytes32 channelId,address sender,bytes32 lock)");
     bytes32 private constant OPEN_TYPEHASH = keccak256("Open(bytes32 channelId,uint128 deposit,uint64 validUntil)");
 
     uint256 private constant MOST_STEPS = 1024;
@@ -186,13 +196,16 @@ contract TokenNetwork is Payouts, Signatures {
     uint256 private constant EPOCH_ONE = 1 << 8;
     uint256 private constant LARGEST_DEPOSIT = (1 << 104) - 1;
 
-    // A closing's slot: partly1 u1 | partly2 u1 | time u38 | commitment u216. Before the settlement the time is when it
-    // may be, and the commitment one to both balances; after, when it was, and one to what is left of the locks. Partly:
-    // of this side's locks some were unlocked, the bitmap says which.
-    uint256 private constant COMMITMENT = (1 << 216) - 1;
-    uint256 private constant TIME = (1 << 38) - 1;
+    // A closing's slot: partly1 u1 | partly2 u1 | released1 u1 | released2 u1 | time u36 | commitment u216. Before the
+    // settlement the time is when it may be, and the commitment one to both balances; after, when it was, and one to what
+    // is left of the locks. Partly: of this side's locks some were unlocked, the bitmap says which. Released: some were
+    // given back by their receiver.
+    uint256 private constant COMMITMENT = 0xffffffffffffffffffffffffffffffffffffffffffffffffffffff;
+    uint256 private constant TIME = (1 << 36) - 1;
     uint256 private constant PARTLY_1 = 1 << 255;
     uint256 private constant PARTLY_2 = 1 << 254;
+    uint256 private constant RELEASED_1 = 1 << 253;
+    uint256 private constant RELEASED_2 = 1 << 252;
 
     /// @notice The ERC-20; zero for ETH.
     address public immutable token;
@@ -207,8 +220,10 @@ contract TokenNetwork is Payouts, Signatures {
     /// @dev withdrawn1 u104 | withdrawn2 u104.
     mapping(bytes32 channelId => uint256) private _withdrawals;
     mapping(bytes32 channelId => uint256) private _closings;
-    /// @dev By channel, sender and word: which locks are unlocked, while others are not.
-    mapping(bytes32 place => uint256) private _unlocked;
+    /// @dev Bitmap of the locks that are unlocked, while others are not.
+    mapping(bytes32 channelId => mapping(address sender => uint256)) private _unlocked;
+    /// @dev By leaf hash: the locks that their receiver has given back.
+    mapping(bytes32 channelId => mapping(address sender => mapping(bytes32 lock => bool))) private _released;
 
     bool private transient _batching;
     /// @dev What the calls of a batch have not used of its ETH.
@@ -375,14 +390,36 @@ contract TokenNetwork is Payouts, Signatures {
         bytes calldata nonClosingSignature
     ) external payable nonReentrant {
         _takeValue(0);
-        (Pair memory pair, uint256 settleAt) = _closedPair(closer, nonClosing, fromPartner, fromCloser);
+        (Pair memory pair, uint256 slot) = _closedPair(closer, nonClosing, fromPartner, fromCloser);
+        uint256 settleAt = slot >> 216 & TIME;
         if (block.timestamp >= settleAt) revert UpdateTooLate(settleAt);
         if (proof.nonce <= fromCloser.nonce) revert NonceNotIncreased(proof.nonce, fromCloser.nonce);
         (Balance memory shown, bytes32 digest) = _balance(pair.id, closer, proof);
         // Else the closer could hand in an empty proof of the highest nonce, against which nothing helps.
         _requireConsent(nonClosing, keccak256(abi.encode(UPDATE_TYPEHASH, pair.id, digest)), nonClosingSignature);
-        _closings[pair.id] = settleAt << 216 | _commitment(closer, fromPartner, shown);
+        _closings[pair.id] = slot & ~COMMITMENT | _commitment(closer, fromPartner, shown);
         emit NonClosingBalanceProofUpdated(pair.id, closer, shown);
+    }
+
+    /// @notice Notes, in a closed channel, which locks of `sender` its receiver has given back: they go back whatever proof
+    /// was shown. Anyone may.
+    function registerReleases(address sender, address receiver, Release[] calldata releases)
+        external
+        payable
+        nonReentrant
+    {
+        _takeValue(0);
+        Pair memory pair = _pair(sender, receiver);
+        if (pair.slot & CLOSED == 0) revert NoClosedChannel(pair.id);
+        bytes32[] memory locks = new bytes32[](releases.length);
+        for (uint256 i = 0; i < releases.length; ++i) {
+            bytes32 lock = locks[i] = releases[i].lock;
+            bytes32 digest = _digest(keccak256(abi.encode(RELEASE_TYPEHASH, pair.id, sender, lock)));
+            _requireSigned(receiver, digest, releases[i].signature);
+            _released[pair.id][sender][lock] = true;
+        }
+        _closings[pair.id] |= sender < receiver ? RELEASED_1 : RELEASED_2;
+        emit LocksReleased(pair.id, sender, locks);
     }
 
     /// @notice Ends a closed channel once the time to answer is over; anyone may. See `Settlement` for who gets what.
@@ -394,8 +431,8 @@ contract TokenNetwork is Payouts, Signatures {
         nonReentrant
     {
         _takeValue(0);
-        (Pair memory pair, uint256 settleAt) = _closedPair(closer, partner, fromPartner, fromCloser);
-        if (block.timestamp < settleAt) revert SettleTooEarly(settleAt);
+        (Pair memory pair, uint256 slot) = _closedPair(closer, partner, fromPartner, fromCloser);
+        if (block.timestamp < slot >> 216 & TIME) revert SettleTooEarly(slot >> 216 & TIME);
         (address side1, Balance calldata from1, address side2, Balance calldata from2) = closer < partner
             ? (closer, fromCloser, partner, fromPartner)
             : (partner, fromPartner, closer, fromCloser);
@@ -403,7 +440,8 @@ contract TokenNetwork is Payouts, Signatures {
         _end(pair);
         _closings[pair.id] = locked1 | locked2 == 0
             ? 0
-            : block.timestamp << 216 | _leftCommitment(locked1, from1.locksroot, locked2, from2.locksroot);
+            : slot & (RELEASED_1 | RELEASED_2) | block.timestamp << 216
+                | _leftCommitment(locked1, from1.locksroot, locked2, from2.locksroot);
         emit ChannelSettled(pair.id, paid1, paid2, locked1, locked2, false);
         _push(token, side1, paid1);
         _push(token, side2, paid2);
@@ -423,34 +461,27 @@ contract TokenNetwork is Payouts, Signatures {
         bytes calldata locks
     ) external payable nonReentrant {
         _takeValue(0);
-        bytes32 id = channelId(sender, receiver, epoch);
+        bool first = sender < receiver;
+        bytes32 id = first ? _id(sender, receiver, epoch) : _id(receiver, sender, epoch);
         uint256 slot = _closings[id];
+        // The sender's flags in the place of side 1's.
+        uint256 flags = first ? slot : slot << 1;
         LockTree.Walk memory walk;
-        walk.locked = locked;
-        walk.settledAt = slot >> 216 & TIME;
-        if (msg.sender != receiver) walk.pause = challengePeriod;
-        uint256 partly = sender < receiver ? PARTLY_1 : PARTLY_2;
-        walk.partly = slot & partly != 0;
-        walk.place = keccak256(abi.encode(id, sender));
-        _readLocks(walk, locks);
-        if (slot == 0 || slot & COMMITMENT != _leftOf(sender < receiver, locked, walk.root, other)) {
-            revert WrongLocks(id);
+        if (msg.sender != receiver) (walk.settledAt, walk.pause) = (slot >> 216 & TIME, challengePeriod);
+        uint256 before = flags & PARTLY_1 != 0 ? _unlocked[id][sender] : 0;
+        walk.closer = walk.done = before;
+        if (flags & RELEASED_1 != 0) {
+            walk.closer = type(uint256).max;
+            walk.released = _slotOf(_released[id][sender]);
         }
-        // With every lock unlocked, what was promised without a lock goes back too.
-        if (!walk.hidden) {
-            walk.toSender += walk.locked;
-            walk.locked = 0;
+        LockTree.read(walk, locks, secretRegistry);
+        if (slot & COMMITMENT != _leftOf(first, locked, walk.root, other)) revert WrongLocks(id);
+        if (walk.hidden) {
+            if (walk.done == before) revert NothingToUnlock(id);
+            _unlocked[id][sender] = walk.done;
         }
-        if (!_noteUnlocked(walk) && walk.hidden) revert NothingToUnlock(id);
-        if (walk.locked != 0) {
-            slot = slot & ~COMMITMENT | partly | _leftOf(sender < receiver, walk.locked, walk.root, other);
-        } else if (other.locked != 0) {
-            slot = slot & ~(COMMITMENT | partly) | _leftOf(sender < receiver, 0, 0, other);
-        } else {
-            slot = 0;
-        }
-        _closings[id] = slot;
-        emit ChannelUnlocked(id, sender, walk.toReceiver, walk.toSender, walk.done);
+        _closings[id] = _slotAfter(slot, first, LockTree.divide(walk, locked), walk.root, other);
+        emit ChannelUnlocked(id, sender, walk.toReceiver, walk.toSender, walk.done ^ before);
         _push(token, receiver, walk.toReceiver);
         _push(token, sender, walk.toSender);
     }
@@ -460,7 +491,7 @@ contract TokenNetwork is Payouts, Signatures {
     /// @notice Makes many calls at once, all or none, each as if the caller had made it alone. ETH sent along is for
     /// those that take a deposit, to the last wei.
     function batch(bytes[] calldata calls) external payable {
-        if (_entered || _batching) revert Reentered();
+        if (_entered != 0 || _batching) revert Reentered();
         _batching = true;
         _unspent = msg.value;
         for (uint256 i = 0; i < calls.length; ++i) {
@@ -500,15 +531,14 @@ contract TokenNetwork is Payouts, Signatures {
         (shown.deposit1, shown.deposit2) = (uint128(deposit1), uint128(deposit2));
         (uint256 withdrawn1, uint256 withdrawn2) = _withdrawn(pair);
         (shown.withdrawn1, shown.withdrawn2) = (uint128(withdrawn1), uint128(withdrawn2));
-        if (shown.state == State.Closed) shown.settleAt = uint40(_closings[pair.id] >> 216);
+        if (shown.state == State.Closed) shown.settleAt = uint40(_closings[pair.id] >> 216 & TIME);
         shown.consented = pair.slot & CONSENTED != 0;
     }
 
     /// @notice The id of a channel of two accounts, named in either order.
     /// @param epoch 1 for their first.
     function channelId(address a, address b, uint40 epoch) public pure returns (bytes32) {
-        (address low, address high) = a < b ? (a, b) : (b, a);
-        return keccak256(abi.encode(low, high, epoch));
+        return a < b ? _id(a, b, epoch) : _id(b, a, epoch);
     }
 
     // ------------------------------------------------------------------------------------------------------- pairs
@@ -517,7 +547,18 @@ contract TokenNetwork is Payouts, Signatures {
         (address low, address high) = a < b ? (a, b) : (b, a);
         pair.key = keccak256(abi.encode(low, high));
         pair.slot = _pairs[pair.key];
-        pair.id = keccak256(abi.encode(low, high, _epoch(pair.slot)));
+        pair.id = _id(low, high, _epoch(pair.slot));
+    }
+
+    /// @dev keccak256(abi.encode(low, high, epoch)), past the free memory pointer.
+    function _id(address low, address high, uint256 epoch) private pure returns (bytes32 id) {
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, shr(96, shl(96, low)))
+            mstore(add(data, 32), shr(96, shl(96, high)))
+            mstore(add(data, 64), epoch)
+            id := keccak256(data, 96)
+        }
     }
 
     function _openPair(address a, address b) private view returns (Pair memory pair) {
@@ -528,13 +569,12 @@ contract TokenNetwork is Payouts, Signatures {
     function _closedPair(address closer, address partner, Balance calldata fromPartner, Balance calldata fromCloser)
         private
         view
-        returns (Pair memory pair, uint256 settleAt)
+        returns (Pair memory pair, uint256 slot)
     {
         pair = _pair(closer, partner);
         if (pair.slot & CLOSED == 0) revert NoClosedChannel(pair.id);
-        uint256 slot = _closings[pair.id];
+        slot = _closings[pair.id];
         if (slot & COMMITMENT != _commitment(closer, fromPartner, fromCloser)) revert WrongBalances(pair.id);
-        settleAt = slot >> 216;
     }
 
     function _open(address participant, address partner, uint128 amount, bytes32 watch, bytes calldata consent)
@@ -547,10 +587,10 @@ contract TokenNetwork is Payouts, Signatures {
         (address low, address high) = first ? (participant, partner) : (partner, participant);
         bytes32 key = keccak256(abi.encode(low, high));
         uint256 slot = _pairs[key];
-        if (slot & (OPEN | CLOSED) != 0) revert PairHasChannel(channelId(low, high, uint40(_epoch(slot))));
+        if (slot & (OPEN | CLOSED) != 0) revert PairHasChannel(_id(low, high, _epoch(slot)));
         slot = (slot & EPOCH) + EPOCH_ONE | OPEN | uint256(amount) << (first ? 152 : 48);
         uint40 epoch = uint40(_epoch(slot));
-        id = keccak256(abi.encode(low, high, epoch));
+        id = _id(low, high, epoch);
         if (consent.length != 0) {
             slot |= CONSENTED;
             bytes32 named = keccak256(abi.encode(id, watch));
@@ -604,17 +644,41 @@ contract TokenNetwork is Payouts, Signatures {
         return uint256(keccak256(abi.encode(closer, fromPartner, fromCloser))) & COMMITMENT;
     }
 
+    /// @dev To abi.encode(locked1, root1, locked2, root2), a root being zero where nothing is locked.
     function _leftCommitment(uint256 locked1, bytes32 root1, uint256 locked2, bytes32 root2)
+        private
+        pure
+        returns (uint256 commitment)
+    {
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, locked1)
+            mstore(add(data, 32), mul(root1, iszero(iszero(locked1))))
+            mstore(add(data, 64), locked2)
+            mstore(add(data, 96), mul(root2, iszero(iszero(locked2))))
+            commitment := and(keccak256(data, 128), COMMITMENT)
+        }
+    }
+
+    /// @dev A closing's slot after some of a side's locks were unlocked and `locked` is left of them.
+    function _slotAfter(uint256 slot, bool first, uint256 locked, bytes32 root, Left calldata other)
         private
         pure
         returns (uint256)
     {
-        if (locked1 == 0) root1 = 0;
-        if (locked2 == 0) root2 = 0;
-        return uint256(keccak256(abi.encode(locked1, root1, locked2, root2))) & COMMITMENT;
+        if (locked | other.locked == 0) return 0;
+        uint256 partly = first ? PARTLY_1 : PARTLY_2;
+        slot = locked != 0 ? slot | partly : slot & ~partly;
+        return slot & ~COMMITMENT | _leftOf(first, locked, root, other);
     }
 
-    /// @dev The same, by sender and receiver.
+    function _slotOf(mapping(bytes32 => bool) storage map) private pure returns (uint256 slot) {
+        assembly ("memory-safe") {
+            slot := map.slot
+        }
+    }
+
+    /// @dev The same as `_leftCommitment`, by sender and receiver.
     function _leftOf(bool senderIs1, uint256 locked, bytes32 root, Left calldata other) private pure returns (uint256) {
         return senderIs1
             ? _leftCommitment(locked, root, other.locked, other.locksroot)
@@ -684,37 +748,6 @@ contract TokenNetwork is Payouts, Signatures {
         (uint256 withdrawn1, uint256 withdrawn2) = _withdrawn(pair);
         uint256 total = deposit1 + deposit2 - withdrawn1 - withdrawn2;
         if (sum != total) revert BalancesNotTotal(sum, total);
-    }
-
-    /// @dev Finds out who gets which locks.
-    function _readLocks(LockTree.Walk memory walk, bytes calldata locks) private view {
-        uint256 size = LockTree.begin(walk, locks, secretRegistry);
-        walk.done = new uint256[]((size + 255) >> 8);
-        if (walk.partly) {
-            for (uint256 i = 0; i < walk.done.length; ++i) {
-                walk.done[i] = _unlocked[_wordAt(walk.place, i)];
-            }
-        }
-        LockTree.read(walk, locks, size);
-    }
-
-    /// @dev Notes which locks are unlocked now, unless nothing is left for the others, and leaves those in `done`.
-    /// @return any Whether there are any.
-    function _noteUnlocked(LockTree.Walk memory walk) private returns (bool any) {
-        for (uint256 i = 0; i < walk.done.length; ++i) {
-            uint256 word = walk.done[i];
-            uint256 numbers = word;
-            if (walk.partly) numbers ^= _unlocked[_wordAt(walk.place, i)];
-            walk.done[i] = numbers;
-            if (numbers == 0) continue;
-            any = true;
-            if (walk.locked != 0) _unlocked[_wordAt(walk.place, i)] = word;
-        }
-    }
-
-    /// @dev Where it is noted which of a sender's locks from number 256 * `word` on are unlocked.
-    function _wordAt(bytes32 place, uint256 word) private pure returns (bytes32) {
-        return keccak256(abi.encode(place, word));
     }
 
     function _requireTime(uint64 validUntil) private view {

@@ -123,6 +123,13 @@ export declare namespace TokenNetwork {
     s: string
   ] & { value: bigint; deadline: bigint; v: bigint; r: string; s: string };
 
+  export type ReleaseStruct = { lock: BytesLike; signature: BytesLike };
+
+  export type ReleaseStructOutput = [lock: string, signature: string] & {
+    lock: string;
+    signature: string;
+  };
+
   export type LeftStruct = { locked: BigNumberish; locksroot: BytesLike };
 
   export type LeftStructOutput = [locked: bigint, locksroot: string] & {
@@ -146,6 +153,7 @@ export interface TokenNetworkInterface extends Interface {
       | "eip712Domain"
       | "open"
       | "openFor"
+      | "registerReleases"
       | "registry"
       | "secretRegistry"
       | "settle"
@@ -165,6 +173,7 @@ export interface TokenNetworkInterface extends Interface {
       | "ChannelUnlocked"
       | "ChannelWithdraw"
       | "Credited"
+      | "LocksReleased"
       | "NonClosingBalanceProofUpdated"
       | "Withdrawn"
   ): EventFragment;
@@ -227,6 +236,10 @@ export interface TokenNetworkInterface extends Interface {
       BytesLike,
       TokenNetwork.PermitStruct
     ]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "registerReleases",
+    values: [AddressLike, AddressLike, TokenNetwork.ReleaseStruct[]]
   ): string;
   encodeFunctionData(functionFragment: "registry", values?: undefined): string;
   encodeFunctionData(
@@ -305,6 +318,10 @@ export interface TokenNetworkInterface extends Interface {
   ): Result;
   decodeFunctionResult(functionFragment: "open", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "openFor", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "registerReleases",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "registry", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "secretRegistry",
@@ -436,21 +453,21 @@ export namespace ChannelUnlockedEvent {
     sender: AddressLike,
     toReceiver: BigNumberish,
     toSender: BigNumberish,
-    numbers: BigNumberish[]
+    numbers: BigNumberish
   ];
   export type OutputTuple = [
     channelId: string,
     sender: string,
     toReceiver: bigint,
     toSender: bigint,
-    numbers: bigint[]
+    numbers: bigint
   ];
   export interface OutputObject {
     channelId: string;
     sender: string;
     toReceiver: bigint;
     toSender: bigint;
-    numbers: bigint[];
+    numbers: bigint;
   }
   export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
   export type Filter = TypedDeferredTopicFilter<Event>;
@@ -491,6 +508,28 @@ export namespace CreditedEvent {
     token: string;
     account: string;
     amount: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace LocksReleasedEvent {
+  export type InputTuple = [
+    channelId: BytesLike,
+    sender: AddressLike,
+    locks: BytesLike[]
+  ];
+  export type OutputTuple = [
+    channelId: string,
+    sender: string,
+    locks: string[]
+  ];
+  export interface OutputObject {
+    channelId: string;
+    sender: string;
+    locks: string[];
   }
   export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
   export type Filter = TypedDeferredTopicFilter<Event>;
@@ -685,6 +724,16 @@ export interface TokenNetwork extends BaseContract {
     "payable"
   >;
 
+  registerReleases: TypedContractMethod<
+    [
+      sender: AddressLike,
+      receiver: AddressLike,
+      releases: TokenNetwork.ReleaseStruct[]
+    ],
+    [void],
+    "payable"
+  >;
+
   registry: TypedContractMethod<[], [string], "view">;
 
   secretRegistry: TypedContractMethod<[], [string], "view">;
@@ -857,6 +906,17 @@ export interface TokenNetwork extends BaseContract {
     "payable"
   >;
   getFunction(
+    nameOrSignature: "registerReleases"
+  ): TypedContractMethod<
+    [
+      sender: AddressLike,
+      receiver: AddressLike,
+      releases: TokenNetwork.ReleaseStruct[]
+    ],
+    [void],
+    "payable"
+  >;
+  getFunction(
     nameOrSignature: "registry"
   ): TypedContractMethod<[], [string], "view">;
   getFunction(
@@ -973,6 +1033,13 @@ export interface TokenNetwork extends BaseContract {
     CreditedEvent.OutputObject
   >;
   getEvent(
+    key: "LocksReleased"
+  ): TypedContractEvent<
+    LocksReleasedEvent.InputTuple,
+    LocksReleasedEvent.OutputTuple,
+    LocksReleasedEvent.OutputObject
+  >;
+  getEvent(
     key: "NonClosingBalanceProofUpdated"
   ): TypedContractEvent<
     NonClosingBalanceProofUpdatedEvent.InputTuple,
@@ -1032,7 +1099,7 @@ export interface TokenNetwork extends BaseContract {
       ChannelSettledEvent.OutputObject
     >;
 
-    "ChannelUnlocked(bytes32,address,uint256,uint256,uint256[])": TypedContractEvent<
+    "ChannelUnlocked(bytes32,address,uint256,uint256,uint256)": TypedContractEvent<
       ChannelUnlockedEvent.InputTuple,
       ChannelUnlockedEvent.OutputTuple,
       ChannelUnlockedEvent.OutputObject
@@ -1063,6 +1130,17 @@ export interface TokenNetwork extends BaseContract {
       CreditedEvent.InputTuple,
       CreditedEvent.OutputTuple,
       CreditedEvent.OutputObject
+    >;
+
+    "LocksReleased(bytes32,address,bytes32[])": TypedContractEvent<
+      LocksReleasedEvent.InputTuple,
+      LocksReleasedEvent.OutputTuple,
+      LocksReleasedEvent.OutputObject
+    >;
+    LocksReleased: TypedContractEvent<
+      LocksReleasedEvent.InputTuple,
+      LocksReleasedEvent.OutputTuple,
+      LocksReleasedEvent.OutputObject
     >;
 
     "NonClosingBalanceProofUpdated(bytes32,address,tuple)": TypedContractEvent<
