@@ -390,10 +390,11 @@ describe('an order that outlives its processes', () => {
     const before = [erin, dave].map(funds) as [bigint, bigint]
     const purchase = buyer.buy({ seller: shop.url, item: 'x', payment: 'channel' })
     const parts: Uint8Array[] = []
+    let stopped: Promise<void> | undefined
     const buying = async (): Promise<void> => {
       for await (const chunk of purchase) {
         parts.push(chunk)
-        if (parts.length === 8) void carol.node.stop() // while payments are on their way
+        if (parts.length === 8) stopped = carol.node.stop() // while payments are on their way
       }
     }
     const failure = await buying().catch((error: { code: string }) => error)
@@ -401,6 +402,7 @@ describe('an order that outlives its processes', () => {
     const orderId = await purchase.orderId
     await buyer.close()
     await store.close()
+    await stopped
 
     carol = await town.resident('carol', fees)
     await eventually('the links', () => carol.node.channels().every(({ online }) => online))
