@@ -105,7 +105,7 @@ try {
   check('one payment over two paths: all of it, or nothing')
 
   heading('A node is cut off')
-  const lost = dan.node!.pay({ to: ben.wallet.address, amount: parseEther('0.01'), maxFee: parseEther('0.001'), timeout: 20_000 })
+  const lost = dan.node!.pay({ to: ben.wallet.address, amount: parseEther('0.01'), maxFee: parseEther('0.001'), timeout: 5_000 })
   await town.stop(cleo)
   line('cut', 'Cleo, while Dan pays Ben')
   await lost.then(

@@ -127,4 +127,4 @@ test('five nodes pay each other, and a cheat is answered', async () => {
   expect(text).toMatch(/Ann → Dan 1\.0 ETH through Ben, Cleo, Eve/)
   expect(text).toMatch(/✓ the watchtower has shown it/)
   expect(text).toMatch(/✓ the contract is empty/)
-})
+}, 180_000)
