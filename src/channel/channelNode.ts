@@ -155,12 +155,14 @@ export interface ChannelNode {
    * `open` needs a token with permits (ERC-2612).
    */
   readonly relayable: {
+    /** Opens a channel, as `open` does; the deposit is taken by a permit. */
     open(request: {
       readonly partner: string
       readonly deposit: bigint
       readonly tokenNetwork?: string | undefined
       readonly signal?: AbortSignal | undefined
     }): Promise<TransactionCall>
+    /** Closes a channel with the partner's last proof. */
     close(channelId: string): Promise<TransactionCall>
   }
   /** Raises this node's deposit to `totalDeposit` in all. */
@@ -203,6 +205,7 @@ export interface ChannelNode {
   ): Promise<ChannelInfo>
   /** Settles a closed channel whose challenge period is over; see `autoSettle`. */
   settle(channelId: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<ChannelInfo>
+  /** Every channel of this node, settled ones too. */
   channels(): readonly ChannelInfo[]
   /** @throws `CHANNEL_NOT_FOUND` */
   channel(channelId: string): ChannelInfo
@@ -278,6 +281,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const delegations = createDelegations(signer.provider!, chain.chainId, registry)
     const { channels: loaded, locks: lockBook } = await loadChannels(store)
     const firstProofs = await loadFirstProofs(store)
+    const registrations = await loadRegistrations(store)
 
     const stopping = new AbortController()
     const events = createEmitter<ChannelEvents>(log)
@@ -305,7 +309,6 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     })
     undo.push(() => links.close())
     let confirmed = 0
-    const registrations = await loadRegistrations(store)
     const { secp256k1 } = engine()
     const context: NodeContext = {
       account,
@@ -506,6 +509,13 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       }
     }
 
+    let isLoaded = false
+    const loading = (async () => {
+      await transfers.load()
+      await routing.load(store)
+      isLoaded = true
+    })()
+    loading.catch(() => {}) // thrown below
     links.onMessage((link, message) => {
       const failed = (error: unknown): never => {
         if (isSluiceError(error)) {
@@ -521,7 +531,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         throw error
       }
       try {
-        const answer = onMessage(link, message)
+        // A partner may be faster than the store: what it says of a payment must find it.
+        const answer = isLoaded ? onMessage(link, message) : loading.then(() => onMessage(link, message))
         return answer instanceof Promise ? answer.catch(failed) : undefined
       } catch (error) {
         return failed(error)
@@ -539,8 +550,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       events.emit('peer', { account: link.account, linked: false })
     })
 
-    await transfers.load()
-    await routing.load(store)
+    await loading
     if (options.towers) {
       const { createTowerClient } = await import('./tower/towerClient.ts')
       const { theirProof } = chainState

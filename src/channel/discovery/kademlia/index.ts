@@ -3,3 +3,5 @@
  * @module
  */
 export { kademliaDiscovery, multiaddrEndpoint, type KademliaDiscovery, type KademliaDiscoveryOptions } from './kademlia.ts'
+export { MAX_ENDPOINTS } from '../discovery.ts'
+export type { RecordSigner } from '../endpointRecord.ts'
