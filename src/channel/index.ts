@@ -8,7 +8,6 @@ export { combinedDiscovery, type CombinedDiscoveryOptions } from './discovery/co
 export { MAX_ENDPOINTS, type Discovery, type DiscoveryOptions } from './discovery/discovery.ts'
 export { registryDiscovery, type RegistryDiscoveryOptions } from './discovery/registry.ts'
 export { staticDiscovery } from './discovery/static.ts'
-export type { TokenNetworkDigests } from '../contracts/channelTypes.ts'
 export type { TokenNetworkInfo } from './chain/networks.ts'
 export { phases, type Phase } from './node/channel.ts'
 export type { ChannelEvents } from './node/events.ts'
