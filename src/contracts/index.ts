@@ -42,3 +42,4 @@ export {
   type DataTradeMessages,
   type Rating,
 } from './typedData.ts'
+export { encodeLocks, unlockedNumbers, type LocksToUnlock, type UnlockableLock } from './unlock.ts'

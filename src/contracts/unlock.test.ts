@@ -68,17 +68,12 @@ describe('encodeLocks', () => {
   })
 
   it('writes hashes for the rest', () => {
-    const half = locksrootOf(new Map([[1, locks.get(5)!]])) // numbers 4 and 5 as a tree of their own
-    const leaf = locksrootOf(new Map([[0, locks.get(0)!]]))
-    expect(encodeLocks({ locks, numbers: [2] })).toBe(
-      `0x0001${b}000003` +
-        `80${leaf.slice(2)}` +
-        '40' +
-        '0277010203040102' +
-        '40' +
-        '82' +
-        (encodeLocks({ locks, numbers: [] }).length > 0 ? subtreeOf(half) : ''),
-    )
+    const node = (left: string, right: string): string => keccak256(`0x01${left.slice(2)}${right.slice(2)}`)
+    const leaf = (number: number): string => locksrootOf(new Map([[0, locks.get(number)!]]))
+    const first = node(leaf(0), ZeroHash).slice(2)
+    const last = node(node(ZeroHash, leaf(5)), ZeroHash).slice(2)
+    expect(encodeLocks({ locks, numbers: [2] })).toBe(`0x0001${b}00000381${first}027701020304010240` + `82${last}`)
+    expect(encodeLocks({ locks, numbers: [] })).toBe(`0x00000383${locksrootOf(locks).slice(2)}`)
   })
 
   it('writes nothing for no locks', () => {
@@ -105,11 +100,6 @@ describe('encodeLocks', () => {
     expect(unlockedNumbers(0n)).toEqual([])
     expect(unlockedNumbers(0b101n | (1n << 255n))).toEqual([0, 2, 255])
   })
-
-  /** A subtree of height 2 whose right half is empty, from its left half. */
-  function subtreeOf(half: string): string {
-    return keccak256(`0x01${half.slice(2)}${ZeroHash.slice(2)}`).slice(2)
-  }
 })
 
 describe('on chain', () => {

@@ -138,6 +138,7 @@ export type ContractErrorCode =
   | 'NOT_FOR_ETH'
   | 'NO_CLOSED_CHANNEL'
   | 'NO_OPEN_CHANNEL'
+  | 'NO_RELEASES'
   | 'PAIR_HAS_CHANNEL'
   | 'PARTNER_UNUSABLE'
   | 'PROOF_MISSING'

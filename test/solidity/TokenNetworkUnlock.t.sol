@@ -259,6 +259,8 @@ contract TokenNetworkUnlockTest is ChannelFixture {
             releaseOf(BOB_KEY, next, alice, locks[0])
         ];
         wrong[3][0].lock = leafOf(locks[1]);
+        vm.expectRevert(abi.encodeWithSelector(TokenNetwork.NoReleases.selector));
+        net.registerReleases(alice, bob, new TokenNetwork.Release[](0));
         for (uint256 i = 0; i < wrong.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, bob));
             vm.prank(bob);

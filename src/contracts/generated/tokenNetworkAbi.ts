@@ -8,6 +8,7 @@ export const tokenNetworkAbi = [
   {"inputs":[],"name":"LocksMalformed","type":"error"},
   {"inputs":[{"internalType":"bytes32","name":"channelId","type":"bytes32"}],"name":"NoClosedChannel","type":"error"},
   {"inputs":[{"internalType":"bytes32","name":"channelId","type":"bytes32"}],"name":"NoOpenChannel","type":"error"},
+  {"inputs":[],"name":"NoReleases","type":"error"},
   {"inputs":[{"internalType":"uint64","name":"nonce","type":"uint64"},{"internalType":"uint64","name":"known","type":"uint64"}],"name":"NonceNotIncreased","type":"error"},
   {"inputs":[],"name":"NotForEth","type":"error"},
   {"inputs":[{"internalType":"address","name":"account","type":"address"}],"name":"NotSignedBy","type":"error"},

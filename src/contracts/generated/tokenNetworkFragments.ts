@@ -7,6 +7,7 @@ export const tokenNetworkFragments = [
   'error LocksMalformed()',
   'error NoClosedChannel(bytes32 channelId)',
   'error NoOpenChannel(bytes32 channelId)',
+  'error NoReleases()',
   'error NonceNotIncreased(uint64 nonce, uint64 known)',
   'error NotForEth()',
   'error NotSignedBy(address account)',

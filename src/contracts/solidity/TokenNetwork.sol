@@ -167,6 +167,8 @@ contract TokenNetwork is Payouts, Signatures {
     error WrongLocks(bytes32 channelId);
     /// @notice None of the locks handed in is still to be unlocked.
     error NothingToUnlock(bytes32 channelId);
+    /// @notice There is nothing to register.
+    error NoReleases();
     /// @notice ETH has neither allowance nor permit: open the channel yourself.
     error NotForEth();
 
@@ -411,6 +413,8 @@ contract TokenNetwork is Payouts, Signatures {
         _takeValue(0);
         Pair memory pair = _pair(sender, receiver);
         if (pair.slot & CLOSED == 0) revert NoClosedChannel(pair.id);
+        // Looking for releases makes unlocking dearer: not for nothing.
+        if (releases.length == 0) revert NoReleases();
         bytes32[] memory locks = new bytes32[](releases.length);
         for (uint256 i = 0; i < releases.length; ++i) {
             bytes32 lock = locks[i] = releases[i].lock;
