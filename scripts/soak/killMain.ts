@@ -1,11 +1,16 @@
 import { parseArgs } from 'node:util'
+import { channelKillRuns } from './channelKillRuns.ts'
 import { killRuns } from './killRuns.ts'
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '200' }, seed: { type: 'string' } } })
+const { values, positionals } = parseArgs({
+  options: { runs: { type: 'string', default: '200' }, seed: { type: 'string' } },
+  allowPositionals: true,
+})
+const run = positionals[0] === 'channel' ? channelKillRuns : killRuns
 const seed = values.seed === undefined ? Date.now() % 1_000_000_000 : Number(values.seed)
 const began = performance.now()
 console.log(`seed ${seed}`)
-const report = await killRuns({
+const report = await run({
   runs: Number(values.runs),
   seed,
   onRun: (run, summary) => console.log(`${String(run + 1).padStart(4)}  ${summary}`),

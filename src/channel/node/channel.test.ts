@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toHex, type Hex } from '../../core/bytes.ts'
+import { encodeProofMessage } from '../wire/messages.ts'
 import { memoryStore } from '../../core/store/memoryStore.ts'
 import { lockTreeOf } from '../state/lockTree.ts'
 import { freshSide, secrethashOf, ZERO_32, type Side } from '../state/side.ts'
@@ -15,6 +16,8 @@ import {
   loadChannels,
   lockKey,
   newChannel,
+  OUTBOX,
+  outKey,
   partnerCapacityOf,
   sideKey,
   type Channel,
@@ -129,6 +132,27 @@ describe('what can be sent', () => {
       }),
     )
   })
+})
+
+it('sends again after a restart in the order in which it was signed', async () => {
+  const channel = channelOf({ own: { ...sideOf(5n, 0n), nonce: OUTBOX + 12, signature: new Uint8Array(64) } })
+  const store = memoryStore()
+  const nonces = Array.from({ length: 40 }, (_, i) => OUTBOX + 12 - i)
+  await store.write([
+    { key: channelKey(channel.id), value: encodeChannel(channel) },
+    { key: sideKey(channel.id, true), value: encodeSide(channel.own) },
+    ...nonces.map((nonce) => ({
+      key: outKey(channel.id, nonce),
+      value: encodeProofMessage(
+        'payment',
+        channel.id,
+        { nonce, transferred: 1n, locked: 0n, locksroot: ZERO_32, signature: new Uint8Array(64) },
+        { amount: 1n, paymentId: channel.id },
+      ),
+    })),
+  ])
+  const { channels } = await loadChannels(store)
+  expect([...channels[0]!.unacked.keys()]).toEqual(nonces.reverse())
 })
 
 it('comes back from a store as it was', async () => {

@@ -327,11 +327,14 @@ export async function loadChannels(store: Store): Promise<{ readonly channels: C
     const channel = channels.at(-1)!
     channel.durable = channel.own.nonce
     channel.stored = channel.theirs.nonce
+    const out: { readonly nonce: number; readonly packet: Uint8Array }[] = []
     for await (const [, packet] of store.list(`out/${id}/`)) {
       const message = decodeChannelMessage(packet)
       if ('nonce' in message && message.nonce <= channel.own.nonce && message.nonce > channel.own.nonce - OUTBOX)
-        channel.unacked.set(message.nonce, packet)
+        out.push({ nonce: message.nonce, packet })
     }
+    // The ring begins anywhere, and its keys are no numbers: they are sent again in the order in which they were signed.
+    for (const { nonce, packet } of out.sort((a, b) => a.nonce - b.nonce)) channel.unacked.set(nonce, packet)
   }
   const book = createLockBook()
   for (const channel of channels) {

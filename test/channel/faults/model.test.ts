@@ -1,0 +1,335 @@
+import fc, { type AsyncCommand } from 'fast-check'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { balancesOf, loadChannels, type Channel } from '../../../src/channel/node/channel.ts'
+import { proofOf } from '../../../src/channel/state/side.ts'
+import { encodeSteps } from '../../../src/channel/stream/streamTerms.ts'
+import { tokenNetworkDigests, tokenNetworkDomain } from '../../../src/contracts/channelTypes.ts'
+import { toHex, type Hex } from '../../../src/core/bytes.ts'
+import { recoverAddress } from '../../../src/core/crypto/signature.ts'
+import { memoryStore } from '../../../src/core/store/memoryStore.ts'
+import { contractOf, eventually, pause, startVillage, type Villager, type Village } from './support/village.ts'
+
+/** `SLUICE_MODEL_RUNS=200` for a night; `SLUICE_MODEL_SEED` repeats the choices of a run. */
+const RUNS = Number(process.env['SLUICE_MODEL_RUNS'] ?? 4)
+const SEED = Number(process.env['SLUICE_MODEL_SEED'] ?? Date.now() % 1_000_000_000)
+const CHALLENGE_PERIOD = 600
+
+interface KnownProof {
+  readonly nonce: number
+  readonly transferred: bigint
+  readonly locked: bigint
+  readonly locksroot: Uint8Array
+  readonly stream: Uint8Array
+  readonly ref: Uint8Array
+  readonly watch: Uint8Array
+  readonly signature: Uint8Array
+  readonly steps: Uint8Array
+}
+type Who = 0 | 1 | 2
+
+/** The three nodes of a run, in a row, and what the test knows of them. */
+interface World {
+  readonly nodes: readonly [Villager, Villager, Villager]
+  /** Copies of the store of each, oldest first. */
+  readonly copies: Map<string, Uint8Array>[][]
+  /** Every proof that a node has ever had of a partner, by who can present it. */
+  readonly proofs: { readonly by: Who; readonly channel: Hex; readonly partner: Hex; readonly proof: KnownProof }[]
+  /** What each node had for sure in a channel when it ended, pending locks of its own aside. */
+  readonly due: Map<string, bigint>
+  /** Channels in which a node went on with an old copy of its store: what only it knew is gone. */
+  readonly forgot: Set<string>
+}
+
+let village: Village
+
+beforeAll(async () => {
+  village = await startVillage({ challengePeriod: CHALLENGE_PERIOD, accounts: 3 * (RUNS + 30) })
+})
+afterAll(() => village.stop())
+
+const pairs = [[0, 1], [1, 2]] as const
+const channelsOf = (villager: Villager): Promise<readonly Channel[]> =>
+  loadChannels(memoryStore(new Map(villager.store.entries))).then(({ channels }) => channels)
+const openBetween = ({ nodes }: World, [a, b]: readonly [Who, Who]): Hex | undefined =>
+  (nodes[a].running ? nodes[a] : nodes[b]).node
+    .channels()
+    .find(({ partner, phase }) => phase === 'open' && [nodes[a].account, nodes[b].account].includes(partner))?.id
+
+/** Notes what every node could now present, and what it has. */
+async function note(world: World): Promise<void> {
+  for (const [who, villager] of world.nodes.entries()) {
+    for (const channel of await channelsOf(villager)) {
+      if (channel.phase !== 'open') continue
+      const { own } = balancesOf(channel)
+      world.due.set(`${villager.account}/${channel.id}`, own - channel.own.locks.total)
+      const proof = proofFrom(channel)
+      const isKnown = (known: World['proofs'][number]): boolean =>
+        known.by === who && known.channel === channel.id && toHexOf(known.proof) === toHexOf(proof!)
+      if (proof && !world.proofs.some(isKnown))
+        world.proofs.push({ by: who as Who, channel: channel.id, partner: channel.partner, proof })
+    }
+  }
+}
+const toHexOf = (proof: KnownProof): string => `${proof.nonce}/${proof.transferred}/${toHex(proof.steps)}`
+
+function proofFrom({ theirs, theirChannel, theirWatch, tokenNetwork, partner }: Channel): KnownProof | undefined {
+  if (!theirs.signature || !theirChannel) return undefined
+  const proof = proofOf(theirChannel, theirs)
+  const digest = tokenNetworkDigests(tokenNetworkDomain(village.devnet.chainId, tokenNetwork)).BalanceProof(proof)
+  const signature = new Uint8Array(65)
+  signature.set(theirs.signature)
+  signature[64] = 27
+  if (recoverAddress(digest, signature).toLowerCase() !== partner) signature[64] = 28
+  const { nonce, transferred, locked, locksroot, stream, reference } = proof
+  return {
+    nonce,
+    transferred,
+    locked,
+    locksroot,
+    stream,
+    ref: reference,
+    watch: theirWatch!,
+    signature,
+    steps: theirs.stream && theirs.stream.steps > 0 ? encodeSteps(theirs.stream) : new Uint8Array(0),
+  }
+}
+
+/** A step: done for real, and after it the books must be right. */
+function command(name: string, run: (world: World) => Promise<unknown>): AsyncCommand<object, World> {
+  return {
+    check: () => true,
+    run: async (_model, world) => {
+      await run(world)
+      await pause(20)
+      await note(world)
+      await check(world, name)
+    },
+    toString: () => name,
+  }
+}
+
+/** At any time: no node thinks that it or its partner has more than there is; both ends add up to what is in the channel. */
+async function check(world: World, name: string): Promise<void> {
+  for (const villager of world.nodes) {
+    for (const channel of await channelsOf(villager)) {
+      if (channel.phase !== 'open') continue
+      const { own, theirs } = balancesOf(channel)
+      const { ownDeposit, theirDeposit, ownWithdrawn, theirWithdrawn } = channel
+      expect([name, own + theirs]).toEqual([name, ownDeposit + theirDeposit - ownWithdrawn - theirWithdrawn])
+      expect([name, channel.theirs.locks.total <= theirs]).toEqual([name, true])
+      expect([name, channel.own.locks.total <= own]).toEqual([name, true])
+    }
+  }
+}
+
+const tolerant = (promise: Promise<unknown>, ms = 1_500): Promise<unknown> => Promise.race([promise.catch(() => {}), pause(ms)])
+const who = fc.constantFrom<Who>(0, 1, 2)
+const between = fc.constantFrom(...pairs)
+const turned = (pair: readonly [Who, Who], turn: boolean): readonly [Who, Who] => (turn ? [pair[1], pair[0]] : pair)
+
+const commands = [
+  fc.tuple(between, fc.boolean(), fc.bigInt(1n, 400n), fc.integer({ min: 1, max: 8 })).map(([pair, turn, amount, times]) =>
+    command(`pay ${turned(pair, turn).join('-')} ${times} x ${amount}`, async ({ nodes }) => {
+      const [from, to] = turned(pair, turn).map((i) => nodes[i]) as [Villager, Villager]
+      const pay = (): Promise<unknown> => from.node.pay({ to: to.account, amount })
+      if (from.running) await tolerant(Promise.allSettled(Array.from({ length: times }, pay)))
+    }),
+  ),
+  fc.tuple(fc.boolean(), fc.bigInt(1n, 600n)).map(([turn, amount]) =>
+    command(`pay over B ${turn ? 'C-A' : 'A-C'} ${amount}`, async ({ nodes }) => {
+      const [from, to] = turn ? [nodes[2], nodes[0]] : [nodes[0], nodes[2]]
+      if (from.running) await tolerant(from.node.pay({ to: to.account, amount, maxFee: 0n, timeout: 1_000 }))
+    }),
+  ),
+  fc.tuple(between, fc.boolean(), fc.integer({ min: 1, max: 60 }), fc.boolean()).map(([pair, turn, steps, end]) =>
+    command(`stream ${turned(pair, turn).join('-')} ${steps}${end ? ', end' : ''}`, async ({ nodes }) => {
+      const [from, to] = turned(pair, turn).map((i) => nodes[i]) as [Villager, Villager]
+      if (!from.running) return
+      try {
+        const stream = from.node.stream({ to: to.account, unit: 2n })
+        await stream.pay(steps)
+        await pause(20)
+        if (end) stream.end()
+      } catch {
+        // There is one already, or nothing to pay with.
+      }
+    }),
+  ),
+  fc.tuple(between, fc.nat(12), fc.constantFrom('before' as const, 'after' as const)).map(([pair, packets, verdict]) =>
+    command(`cut ${pair.join('-')} ${verdict} packet ${packets}`, async ({ nodes }) => {
+      const ends = pair.map((i) => nodes[i].endpoint)
+      let left = packets
+      village.network.rule((from, to) => (ends.includes(from) && ends.includes(to) && left-- === 0 ? verdict : undefined))
+    }),
+  ),
+  between.map((pair) =>
+    command(`link away and back ${pair.join('-')}`, async ({ nodes }) => {
+      const [a, b] = pair.map((i) => nodes[i].endpoint) as [string, string]
+      village.network.block(a, b)
+      await pause(150)
+      village.network.unblock(a, b)
+    }),
+  ),
+  fc.tuple(who, fc.constantFrom('stop', 'crash')).map(([i, how]) =>
+    command(`${how} ${'ABC'[i]} and start it`, async ({ nodes }) => {
+      const villager = nodes[i]
+      await (how === 'stop' ? village.stopVillager(villager) : village.crash(villager))
+      await village.restart(villager)
+    }),
+  ),
+  who.map((i) =>
+    command(`copy the store of ${'ABC'[i]}`, async ({ nodes, copies }) => {
+      copies[i]!.push(new Map(nodes[i].store.entries))
+    }),
+  ),
+  fc.tuple(who, fc.nat()).map(([i, pick]) =>
+    command(`start ${'ABC'[i]} with an old copy`, async (world) => {
+      const villager = world.nodes[i]
+      const copy = world.copies[i]![pick % Math.max(world.copies[i]!.length, 1)]
+      if (!copy) return
+      // Only where its partners are there, and so can show what it has forgotten.
+      village.network.rule(undefined)
+      const before = await channelsOf(villager)
+      await village.crash(villager)
+      await village.restart(villager, copy)
+      await villager.node.caughtUp()
+      for (const { id, phase } of before) {
+        if (phase !== 'open') world.forgot.add(`${villager.account}/${id}`)
+        else
+          await eventually('agreement', () => villager.node.channels().find((channel) => channel.id === id)?.online !== false).catch(() =>
+            world.forgot.add(`${villager.account}/${id}`),
+          )
+      }
+    }),
+  ),
+  fc.tuple(between, fc.boolean(), fc.bigInt(1n, 2_000n)).map(([pair, turn, more]) =>
+    command(`deposit ${turned(pair, turn).join('-')} ${more}`, async (world) => {
+      const villager = world.nodes[turned(pair, turn)[0]]
+      const id = openBetween(world, pair)
+      if (id && villager.running && villager.node.channels().some((channel) => channel.id === id))
+        await tolerant(villager.node.deposit(id, villager.node.channel(id).totalDeposit + more), 3_000)
+    }),
+  ),
+  fc.tuple(between, fc.boolean(), fc.integer({ min: 1, max: 100 })).map(([pair, turn, share]) =>
+    command(`withdraw ${turned(pair, turn).join('-')} ${share} %`, async (world) => {
+      const villager = world.nodes[turned(pair, turn)[0]]
+      const id = openBetween(world, pair)
+      if (!id || !villager.running || !villager.node.channels().some((channel) => channel.id === id)) return
+      const { capacity, totalWithdraw } = villager.node.channel(id)
+      const more = (capacity * BigInt(share)) / 100n
+      if (more > 0n) await tolerant(villager.node.withdraw(id, totalWithdraw + more), 3_000)
+    }),
+  ),
+  between.map((pair) =>
+    command(`open ${pair.join('-')}`, async (world) => {
+      const [a, b] = pair.map((i) => world.nodes[i]) as [Villager, Villager]
+      if (!openBetween(world, pair) && a.running) await tolerant(a.node.open({ partner: b.account, deposit: 3_000n }), 3_000)
+    }),
+  ),
+  fc.tuple(between, fc.boolean(), fc.constantFrom('together' as const, 'alone' as const)).map(([pair, turn, how]) =>
+    command(`close ${turned(pair, turn).join('-')} ${how}`, async (world) => {
+      const villager = world.nodes[turned(pair, turn)[0]]
+      const id = openBetween(world, pair)
+      if (id && villager.running && villager.node.channels().some((channel) => channel.id === id))
+        await tolerant(villager.node.close(id, { how }), 3_000)
+    }),
+  ),
+  fc.tuple(who, fc.nat()).map(([i, pick]) =>
+    command(`${'ABC'[i]}'s account closes with any proof it ever had`, async (world) => {
+      const open = pairs.map((pair) => openBetween(world, pair))
+      const mine = world.proofs.filter(({ by, channel }) => by === i && open.includes(channel))
+      const chosen = mine[pick % Math.max(mine.length, 1)]
+      if (!chosen) return
+      const { wallet, account } = world.nodes[i]
+      // Who cheats has only itself to blame.
+      world.forgot.add(`${account}/${chosen.channel}`)
+      await tolerant(contractOf(village, wallet).close(account, chosen.partner, chosen.proof, '0x').then((sent) => sent.wait()), 3_000)
+    }),
+  ),
+  fc.integer({ min: 1, max: 300 }).map((seconds) =>
+    command(`${seconds} s pass`, async ({ nodes }) => {
+      await village.devnet.increaseTime(seconds)
+      for (const { running, node } of nodes) if (running) await tolerant(node.caughtUp())
+    }),
+  ),
+]
+
+it(`nobody loses anything, whatever happens (seed ${SEED})`, async () => {
+  let run = 0
+  await fc.assert(
+    fc.asyncProperty(fc.commands(commands, { maxCommands: 28, size: 'max' }), async (steps) => {
+      const number = run++
+      const start = (name: string): Promise<Villager> => village.villager(`${name}${number}`)
+      const nodes = [await start('a'), await start('b'), await start('c')] as const
+      const world: World = { nodes, copies: [[], [], []], proofs: [], due: new Map(), forgot: new Set() }
+      const before = await village.devnet.provider.getBalance(village.tokenNetwork)
+      try {
+        for (const [a, b] of pairs) await village.channel(nodes[a], nodes[b], 3_000n, 2_000n)
+        await note(world)
+        await fc.asyncModelRun(() => ({ model: {}, real: world }), steps)
+        await finish(world, before)
+      } finally {
+        village.network.rule(undefined)
+        for (const villager of nodes) if (villager.running) await village.stopVillager(villager)
+      }
+    }),
+    { numRuns: RUNS, seed: SEED, endOnFailure: true },
+  )
+}, Math.max(120_000, RUNS * 30_000))
+
+/** Ends everything and counts: nobody has less than it was sure of, and nothing is left over. */
+async function finish(world: World, before: bigint): Promise<void> {
+  village.network.rule(undefined)
+  await note(world)
+  const ids = new Set<Hex>()
+  for (const villager of world.nodes) for (const { id } of villager.node.channels()) ids.add(id)
+  for (const id of ids) {
+    const [a] = world.nodes.filter(({ node }) => node.channels().some((channel) => channel.id === id && channel.phase === 'open'))
+    if (a) {
+      await note(world)
+      await tolerant(a.node.close(id, { how: 'alone' }), 10_000)
+    }
+  }
+  // Whoever has to answer gets to it before the time is over.
+  await pause(1_500)
+  const contract = contractOf(village, world.nodes[0].wallet)
+  for (let i = 0; i < 6; i++) {
+    await village.devnet.increaseTime(CHALLENGE_PERIOD + 1)
+    for (const { node } of world.nodes) await tolerant(node.caughtUp(), 5_000)
+    await pause(1_200)
+    if ((await village.devnet.provider.getBalance(village.tokenNetwork)) === before) break
+  }
+  for (const id of ids) {
+    const [settled] = await eventually('the settlement', async () => {
+      const found = await contract.queryFilter(contract.filters.ChannelSettled(id))
+      return found.length > 0 ? found : undefined
+    })
+    const unlocked = await contract.queryFilter(contract.filters.ChannelUnlocked(id))
+    const { paid1, paid2, locked1, locked2 } = settled!.args
+    const ends = world.nodes.filter(({ node }) => node.channels().some((channel) => channel.id === id))
+    const [low, high] = ends.map(({ account }) => account).sort() as [Hex, Hex]
+    const got = new Map([[low, paid1], [high, paid2]])
+    for (const { args } of unlocked) {
+      const sender = args.sender.toLowerCase() as Hex
+      const receiver = sender === low ? high : low
+      got.set(receiver, got.get(receiver)! + args.toReceiver)
+      got.set(sender, got.get(sender)! + args.toSender)
+    }
+    const [deposits, withdrawals] = await Promise.all([
+      contract.queryFilter(contract.filters.ChannelNewDeposit(id)),
+      contract.queryFilter(contract.filters.ChannelWithdraw(id)),
+    ])
+    const last = (totals: readonly bigint[]): bigint => totals.at(-1) ?? 0n // they only grow
+    const total = (account: Hex): bigint =>
+      last(deposits.filter(({ args }) => args.participant.toLowerCase() === account).map(({ args }) => args.totalDeposit)) -
+      last(withdrawals.filter(({ args }) => args.participant.toLowerCase() === account).map(({ args }) => args.totalWithdraw))
+    expect(got.get(low)! + got.get(high)!).toBe(total(low) + total(high))
+    expect(paid1 + paid2 + locked1 + locked2).toBe(total(low) + total(high))
+    for (const { account, name } of ends) {
+      const due = world.due.get(`${account}/${id}`)
+      if (due === undefined || world.forgot.has(`${account}/${id}`)) continue
+      expect([name, id, got.get(account)! >= due]).toEqual([name, id, true])
+    }
+  }
+  expect(await village.devnet.provider.getBalance(village.tokenNetwork)).toBe(before)
+}
