@@ -7,7 +7,7 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 
@@ -28,7 +28,7 @@ function run(args, { capture }) {
 }
 
 /** A run that failed without a failed test (it did not compile, it crashed) counts as one failure. */
-const tally = (ok, passed, failed) => ({ passed, failed: ok ? failed : Math.max(failed, 1) })
+const tally = (ok, passed, failed, names = []) => ({ passed, failed: ok ? failed : Math.max(failed, 1), names })
 
 async function vitest(args) {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))
@@ -40,7 +40,11 @@ async function vitest(args) {
     const report = JSON.parse(readFileSync(file, 'utf8'))
     const files = report.testResults.filter(({ status, assertionResults }) => status === 'failed'
       && !assertionResults.some(result => result.status === 'failed'))
-    return tally(ok, report.numPassedTests, report.numFailedTests + files.length)
+    const tests = report.testResults.flatMap(({ name, assertionResults }) => assertionResults
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => `${relative(root, name)}: ${fullName}: ${failureMessages[0]?.split('\n', 1)[0]}`))
+    return tally(ok, report.numPassedTests, report.numFailedTests + files.length,
+      [...tests, ...files.map(({ name, message }) => `${relative(root, name)}: ${message.split('\n', 1)[0]}`)])
   } catch {
     return tally(false, 0, 1)
   } finally {
@@ -51,12 +55,16 @@ async function vitest(args) {
 async function forge() {
   const { ok, output } = await run(['scripts/forge.mjs', 'test'], { capture: true })
   const [, passed, failed] = /(\d+) tests passed, (\d+) failed/.exec(output) ?? []
-  return passed === undefined ? tally(false, 0, 1) : tally(ok, Number(passed), Number(failed))
+  const names = [...output.matchAll(/^\[FAIL.*$/gm)].map(([line]) => line)
+  return passed === undefined ? tally(false, 0, 1) : tally(ok, Number(passed), Number(failed), names)
 }
 
 const args = process.argv.slice(2)
 const results = [await vitest(args)]
 if (args.length === 0) results.push(await forge())
+
+// Once more, at the end: of a long output often only that is kept.
+for (const name of results.flatMap(({ names }) => names)) console.log(`failed: ${name}`)
 
 const sum = key => results.reduce((total, result) => total + result[key], 0)
 console.log(`\n${sum('passed')} passed, ${sum('failed')} failed`)
