@@ -27,10 +27,11 @@ export function channelVectors() {
   const alice = keyFromSecret(fromHex(repeat('11')))
   const bob = keyFromSecret(fromHex(repeat('22')))
   const [a, b] = [alice, bob].map(({ address }) => address.toLowerCase() as Hex) as [Hex, Hex]
-  const domain = tokenNetworkDomain(31337n, repeat('44', 20))
+  const tokenNetwork = repeat('44', 20)
+  const domain = tokenNetworkDomain(31337n, tokenNetwork)
   const registry = repeat('55', 20)
   const digests = tokenNetworkDigests(domain)
-  const channelId = channelIdOf(a, b, 1)
+  const channelId = channelIdOf(tokenNetwork, a, b, 1)
   const watch = bytes(0x66, 32)
   const channel = proofChannel(channelId, watch)
 

@@ -1,5 +1,5 @@
 import type { Signer } from 'ethers'
-import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
+import { fromHex, randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { claim } from '../core/chain/claim.ts'
 import type { TransactionCall } from '../core/chain/sender.ts'
 import { isDevelopmentChain } from '../core/chain/rpc.ts'
@@ -43,6 +43,8 @@ import { createJournal } from './node/journal.ts'
 import { createLocks } from './node/locks.ts'
 import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
 import { createProofs, isOverdue } from './node/proofs.ts'
+import { openReleases } from './node/releases.ts'
+import { openRewind } from './node/rewind.ts'
 import { createRouting } from './node/routing.ts'
 import type { SwapOffer, Swapped, Swaps, SwapSide } from './node/swaps.ts'
 import { createStreams, type PaymentStream } from './node/streams.ts'
@@ -63,7 +65,10 @@ export interface ChannelNodeOptions {
   readonly transport: PeerTransport
   /** How other nodes are found. @default only those that link by themselves */
   readonly discovery?: Discovery | undefined
-  /** First block to look at: the one that the token network was created in. @default 0 */
+  /**
+   * First block to look at: the one that the registry of token networks was deployed in, or before. What was there earlier is
+   * not seen, secrets that were registered neither. @default 0
+   */
   readonly fromBlock?: number | undefined
   /** How deep a block must lie to count; 1 is the newest. @default 1 on development chains, 5 elsewhere */
   readonly confirmations?: number | undefined
@@ -257,7 +262,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
   async function start(): Promise<ChannelNode> {
     const { chainId: network } = await signer.provider!.getNetwork()
     const dev = isDevelopmentChain(network)
-    const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30 } = options
+    const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30, fromBlock = 0 } = options
     const chain = await createBlockchainService({
       signer,
       tokenNetworks,
@@ -265,7 +270,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       clock,
       log,
       confirmations,
-      fromBlock: options.fromBlock ?? 0,
+      fromBlock,
       pollInterval: options.pollInterval,
     })
     undo.push(() => chain.end())
@@ -346,6 +351,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       watchOf: (channelId) => watchOf(identity.secret, channelId),
     }
     const { channels } = context
+    const releases = await openReleases(store, context)
+    const rewind = await openRewind(store, journal, channels, fromBlock)
     let towers: TowerClient | undefined
 
     const proofs = createProofs(context, {
@@ -394,6 +401,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const locks = createLocks(
       context,
       proofs,
+      releases,
       { revealTimeout, maxLockTime: 64 * revealTimeout, holdTime },
       {
         requested: (message, by) => transfers.requested(message, by),
@@ -407,6 +415,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         secretFor: (lock, channel, amount) => swaps?.secretFor(lock, channel, amount),
         mayTake: (lock, channel, amount) => !swaps?.holds(lock, channel, amount),
         register: (secrets) => register(secrets),
+        search: async (secrethash) => {
+          for (const found of await chain.registrations(infos[0]!.secretRegistry, [secrethash])) {
+            context.noteRegistration(found.key, found.secrethashes)
+            locks.onSecretOnChain(secrethash, fromHex(found.secret, 32), found.at)
+          }
+        },
       },
     )
     let swaps: Swaps | undefined
@@ -418,7 +432,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       (agreeing ??= import('./node/agreements.ts').then(({ createAgreements }) =>
         createAgreements(context, proofs, { consent: options.consent, fold: streams.fold }),
       ))
-    const chainState = createChainState(context, proofs, chain, firstProofs, {
+    const chainState = createChainState(context, proofs, chain, { firstProofs, releases, rewind }, {
       autoSettle,
       unlocked: (channel, own, numbers) => locks.unlockedOnChain(channel, own, numbers),
       unlock: async (channel) => {
@@ -436,6 +450,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       },
       foreign: (event, tokenNetwork) => routing.foreign(event, tokenNetwork),
       secret: (secrethash, secret, at) => locks.onSecretOnChain(secrethash, secret, at),
+      rewind: () => locks.rewind(),
     })
 
     /** Registrations under way: one for each set of secrets. */
@@ -562,10 +577,13 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       event: chainState.event,
       block: (block) => {
         confirmed = Math.max(confirmed, block.timestamp)
+        rewind.forgetBelow(block.number)
         alarm.ring(block)
       },
-      rollback: () => chainState.reread(),
+      rollback: (block) => chainState.rewind(block),
     })
+    // What was over before a restart is over now, with no new block.
+    confirmed = Math.max(confirmed, await chain.toldUntil())
     alarm.onBlock(() => tick())
     void ticking()
     for (const channel of channels.values()) {
@@ -588,6 +606,11 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         if (isOverdue(channel, clock.now())) proofs.resend(channel)
       }
       locks.pursue()
+      releases.prune(chain).catch((error: unknown) =>
+        log.warn('releases could not be searched for, trying again', {
+          reason: error instanceof Error ? error.message : String(error),
+        }),
+      )
     }
 
     async function ticking(): Promise<void> {
@@ -618,7 +641,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           if (isSluiceError(error, 'ABORTED')) throw error
           return undefined // opened without its consent then
         }))
-      const channelId = channelIdOf(account, partner, Number(shown.epoch) + 1)
+      const channelId = channelIdOf(at, account, partner, Number(shown.epoch) + 1)
       // While the pair has a channel there is nothing to consent to: the transaction will say so.
       const free = shown.state !== 1n && shown.state !== 2n
       const consent = link && free ? await (await agreements()).open(link, at, channelId, signal) : undefined

@@ -26,7 +26,7 @@ contract TokenNetworkTest is ChannelFixture {
     function test_open_makesTheChannelAndTakesTheDeposit() public {
         bytes32 id = net.channelId(alice, bob, 1);
         (address low, address high) = first() ? (alice, bob) : (bob, alice);
-        vm.assertEq(id, keccak256(abi.encode(low, high, uint40(1))), "id");
+        vm.assertEq(id, keccak256(abi.encode(net, low, high, uint40(1))), "id");
         vm.expectEmit(address(net));
         emit TokenNetwork.ChannelOpened(id, low, high, 1, false);
         vm.expectEmit(address(net));

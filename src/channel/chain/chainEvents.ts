@@ -30,6 +30,7 @@ export type ChainEvent =
     readonly settleAt: number
   }
   | { readonly type: 'updated'; readonly channelId: Hex; readonly fromCloser: Presented }
+  | { readonly type: 'released'; readonly channelId: Hex; readonly sender: Hex; readonly locks: readonly Hex[] }
   | {
     readonly type: 'settled'
     readonly channelId: Hex
@@ -91,6 +92,13 @@ export function decodeChainEvent(log: ChainLog): ChainEvent | undefined {
       }
     case 'NonClosingBalanceProofUpdated':
       return { type: 'updated', channelId: args['channelId'] as Hex, fromCloser: presented(args['fromCloser'] as RawBalance) }
+    case 'LocksReleased':
+      return {
+        type: 'released',
+        channelId: args['channelId'] as Hex,
+        sender: lower(args['sender'] as string),
+        locks: [...(args['locks'] as readonly Hex[])],
+      }
     case 'ChannelSettled': {
       const [channelId, paid1, paid2, locked1, locked2, cooperative] = args as unknown as [
         Hex,

@@ -64,6 +64,12 @@ export interface Transactions {
   ): Promise<SentReceipt>
   close(tokenNetwork: Hex, channelId: Hex, partner: Hex, proof: OnChainProof, options?: TransactionOptions): Promise<SentReceipt>
   update(tokenNetwork: Hex, channelId: Hex, closer: Hex, balances: Balances, proof: OnChainProof): Promise<SentReceipt>
+  /** Shows releases that the partner has signed for locks of this node. */
+  registerReleases(
+    tokenNetwork: Hex,
+    partner: Hex,
+    releases: readonly { readonly lock: Hex; readonly signature: Uint8Array }[],
+  ): Promise<SentReceipt>
   settle(
     tokenNetwork: Hex,
     channelId: Hex,
@@ -170,6 +176,8 @@ export async function createTransactions(options: TransactionsOptions): Promise<
       callAgain(network, encode('update', [closer, sender.address, fromPartner, fromCloser, proof, '0x']), 'update balance proof', {
         key: `update/${channelId}/${fromCloser.nonce}/${proof.nonce}`,
       }),
+    registerReleases: (network, partner, releases) =>
+      call(network, encode('registerReleases', [sender.address, partner, releases]), 'register releases'),
     settle: (network, channelId, closer, partner, { fromPartner, fromCloser }, { signal } = {}) =>
       callAgain(network, encode('settle', [closer, partner, fromPartner, fromCloser]), 'settle channel', {
         key: `settle/${channelId}`,

@@ -162,7 +162,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
     let last = 0
     for (const channel of context.channels.values())
       if (channel.partner === peer && channel.tokenNetwork === tokenNetwork) last = Math.max(last, channel.epoch)
-    return [1, 2].some((more) => channelIdOf(account, peer, last + more) === channelId)
+    return [1, 2].some((more) => channelIdOf(tokenNetwork, account, peer, last + more) === channelId)
   }
 
   const quietEnough = (channel: Channel): boolean =>

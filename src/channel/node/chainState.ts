@@ -16,17 +16,19 @@ import type { FirstProof } from './agreements.ts'
 import { newChannel, proofChannel, sideKey, encodeSide, type Channel, type Presented } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
+import type { Releases } from './releases.ts'
+import type { Rewind } from './rewind.ts'
 
 const firstProofLayout = { watch: raw(32), signature: bytes(1024), publicKey: raw(65), address, delegation: bytes(1024) } as const
 const firstKey = (channelId: Hex): string => `first/${channelId}`
 
 /** See {@link createChainState}. */
 export interface ChainState {
-  event(event: ChainEvent, tokenNetwork: Hex): Promise<void>
-  /** Does what is due by now: updates, settlements. */
+  event(event: ChainEvent, tokenNetwork: Hex, block: number): Promise<void>
+  /** Does what is due by now: updates, releases, settlements. */
   tick(): void
-  /** Reads the channels again: the chain has lost blocks. */
-  reread(): Promise<void>
+  /** Takes back what the blocks above `block` have said: they have left the chain. */
+  rewind(block: number): Promise<void>
   keepFirstProof(channelId: Hex, proof: FirstProof): void
   /** The digest of the partner's last proof. */
   theirDigest(channel: Channel): Hex
@@ -43,11 +45,15 @@ export interface ChainStateHandlers {
   secret(secrethash: Hex, secret: Uint8Array, at: number): void
   /** Locks of one side were paid out on chain: a bit for each number. */
   unlocked(channel: Channel, own: boolean, numbers: bigint): void
+  /** Whether a secret is public has to be found out again. */
+  rewind(): void
   readonly autoSettle: boolean
   /** Takes out of a settled channel what can be taken out now. */
   unlock(channel: Channel): Promise<void>
 }
 
+/** First proofs of channels to come: anybody can give one. */
+const MAX_FIRST_PROOFS = 10_000
 /** Secrets that may be registered in one transaction. */
 const MOST_TOGETHER = 16_384
 
@@ -58,9 +64,10 @@ export function createChainState(
   context: NodeContext,
   proofs: Proofs,
   chain: BlockchainService,
-  firstProofs: Map<Hex, FirstProof>,
+  kept: { readonly firstProofs: Map<Hex, FirstProof>; readonly releases: Releases; readonly rewind: Rewind },
   handlers: ChainStateHandlers,
 ): ChainState {
+  const { firstProofs, releases, rewind } = kept
   const { account, channels, events, journal, log, time, key } = context
   /** Secrets of a registration whose end has not come yet. */
   let revealed: { readonly secrethash: Hex; readonly secret: Uint8Array }[] = []
@@ -105,15 +112,10 @@ export function createChainState(
     }
   }
 
-  const onOpened = (event: ChainEvent & { type: 'opened' }, tokenNetwork: Hex): void => {
+  const onOpened = (event: ChainEvent & { type: 'opened' }, tokenNetwork: Hex, block: number): void => {
     const { channelId, participant1, participant2, epoch, consented } = event
     const partner = participant1 === account ? participant2 : participant1
     const known = channels.get(channelId)
-    if (known && known.tokenNetwork !== tokenNetwork) {
-      // The id says nothing about the network: one node can't have both.
-      log.error('a channel has the id of one in another token network', { channelId, tokenNetwork, partner })
-      return
-    }
     if (!known) {
       const watch = context.watchOf(channelId)
       const channel = newChannel(
@@ -139,8 +141,12 @@ export function createChainState(
         journal.delete(firstKey(channelId))
       }
       channels.set(channelId, channel)
+      rewind.note(channel, block)
       proofs.saveChannel(channel)
       journal.then(() => events.emit('opened', { channelId, tokenNetwork, partner }))
+    } else if (known.consented !== consented) {
+      known.consented = consented
+      proofs.saveChannel(known)
     }
     handlers.changed(channels.get(channelId)!)
   }
@@ -186,11 +192,16 @@ export function createChainState(
       toHex(context.digests(channel.tokenNetwork).BalanceProof(proofOf(channel.theirChannel!, channel.theirs))),
 
     keepFirstProof(channelId, proof) {
+      const [oldest] = firstProofs.keys()
+      if (oldest !== undefined && firstProofs.size >= MAX_FIRST_PROOFS) {
+        firstProofs.delete(oldest)
+        journal.delete(firstKey(oldest))
+      }
       firstProofs.set(channelId, proof)
       journal.put(firstKey(channelId), () => encode(firstProofLayout, proof))
     },
 
-    async event(event, tokenNetwork) {
+    async event(event, tokenNetwork, block) {
       switch (event.type) {
         case 'secret': {
           const { secrethash } = event
@@ -220,11 +231,12 @@ export function createChainState(
         }
         case 'opened':
           if (event.participant1 !== account && event.participant2 !== account) return handlers.foreign(event, tokenNetwork)
-          onOpened(event, tokenNetwork)
+          onOpened(event, tokenNetwork, block)
           break
         default: {
           const channel = channels.get(event.channelId)
-          if (channel?.tokenNetwork !== tokenNetwork) return handlers.foreign(event, tokenNetwork)
+          if (!channel) return handlers.foreign(event, tokenNetwork)
+          rewind.note(channel, block)
           apply(channel, event)
         }
       }
@@ -235,6 +247,8 @@ export function createChainState(
       for (const channel of channels.values()) {
         if (channel.phase === 'closed') {
           answer(channel)
+          // Whatever was presented: another of the proofs that the partner has may still be.
+          if (releases.isToShow(channel)) send('show releases', channel, () => releases.show(channel, chain))
           settle(channel)
         } else if (channel.phase === 'settled' && isLeft(channel) && handlers.autoSettle) {
           send('unlock', channel, () => handlers.unlock(channel))
@@ -242,30 +256,13 @@ export function createChainState(
       }
     },
 
-    async reread() {
-      for (const channel of channels.values()) {
-        const shown = await chain.channel(channel.tokenNetwork, channel.partner)
-        if (shown.channelId !== channel.id) {
-          if (channel.epoch < Number(shown.epoch)) continue // the pair has had another since
-          log.error('the chain has lost a channel', { channelId: channel.id, partner: channel.partner })
-          Object.assign(channel, { ownDeposit: 0n, theirDeposit: 0n, ownWithdrawn: 0n, theirWithdrawn: 0n })
-          proofs.saveChannel(channel)
-          handlers.changed(channel)
-          continue
-        }
-        const [own, theirs] = channel.first ? (['1', '2'] as const) : (['2', '1'] as const)
-        channel.ownDeposit = shown[`deposit${own}`]
-        channel.theirDeposit = shown[`deposit${theirs}`]
-        channel.ownWithdrawn = shown[`withdrawn${own}`]
-        channel.theirWithdrawn = shown[`withdrawn${theirs}`]
-        if (shown.state === 1n) {
-          channel.phase = 'open'
-          channel.presented = undefined
-          channel.settleAt = 0
-        }
+    async rewind(block) {
+      for (const channel of rewind.to(block)) {
+        log.warn('the chain has lost what it said of a channel', { channelId: channel.id, block })
         proofs.saveChannel(channel)
         handlers.changed(channel)
       }
+      handlers.rewind()
       await journal.settled()
     },
   }
@@ -306,14 +303,19 @@ export function createChainState(
         journal.then(() => events.emit('settled', { channelId, paid: channel.first ? paid1 : paid2, cooperative }))
         break
       }
+      case 'released':
+        if (event.sender === account) channel.released = [...new Set([...channel.released, ...event.locks])]
+        break
       case 'unlocked': {
-        if (!channel.leftLocked) break
-        const first = (event.sender === account) === channel.first
+        const ours = event.sender === account
+        const known = ours ? channel.unlockedOwn : channel.unlockedTheirs
+        if (!channel.leftLocked || (known | event.numbers) === known) break // told before
+        const first = ours === channel.first
         const left = channel.leftLocked[first ? 'locked1' : 'locked2'] - event.toReceiver - event.toSender
         channel.leftLocked = { ...channel.leftLocked, [first ? 'locked1' : 'locked2']: left }
-        if (event.sender === account) channel.unlockedOwn |= event.numbers
+        if (ours) channel.unlockedOwn |= event.numbers
         else channel.unlockedTheirs |= event.numbers
-        handlers.unlocked(channel, event.sender === account, event.numbers)
+        handlers.unlocked(channel, ours, event.numbers)
         break
       }
     }

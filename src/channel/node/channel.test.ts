@@ -35,7 +35,7 @@ const sideOf = (transferred: bigint, locked: bigint, length = 0, steps = 0, unit
 const channelOf = (changes: Partial<Channel>): Channel => ({
   ...newChannel(
     {
-      id: channelIdOf(account(1), account(2), 1),
+      id: channelIdOf(account(9), account(1), account(2), 1),
       tokenNetwork: account(9),
       partner: account(2),
       first: true,

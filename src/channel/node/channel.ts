@@ -2,7 +2,7 @@
  * A channel as a node keeps it, and what of it can be spent.
  * @module
  */
-import { concatBytes, fromHex, type Hex } from '../../core/bytes.ts'
+import { concatBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import type { Store } from '../../core/store/store.ts'
 import { lockTreeOf, type Lock } from '../state/lockTree.ts'
@@ -40,27 +40,16 @@ export interface Pending {
   readonly validUntil: number
 }
 
-/** A channel of this node. Its fields change only in `node/`, and each change goes through the journal. */
-export interface Channel {
-  readonly id: Hex
-  readonly tokenNetwork: Hex
-  readonly partner: Hex
-  /** Whether this node is participant 1, the lower address. */
-  readonly first: boolean
-  readonly epoch: number
+/** What the chain says of a channel, as far as that is confirmed here. */
+export interface ChainView {
   phase: Phase
-  own: Side
-  theirs: Side
-  /** What this node's proofs name: keccak-256 of channel id and its watch secret. */
-  readonly ownChannel: Uint8Array
-  theirChannel: Uint8Array | undefined
-  theirWatch: Uint8Array | undefined
-
-  // On chain, confirmed here.
   ownDeposit: bigint
   theirDeposit: bigint
   ownWithdrawn: bigint
   theirWithdrawn: bigint
+  /** Withdrawals that both sides have signed and the chain does not show yet. */
+  ownWithdraw: Pending | undefined
+  theirWithdraw: Pending | undefined
   consented: boolean
   /** Unix seconds; 0 while open. */
   settleAt: number
@@ -69,16 +58,32 @@ export interface Channel {
   settledAt: number
   /** What the closer presented of the other side, and the other side of the closer. */
   presented: { readonly fromPartner: Presented; readonly fromCloser: Presented } | undefined
+  /** Hashes of this node's locks whose release was shown. */
+  released: readonly Hex[]
   /** Locked by side 1 and side 2 when the channel was settled. */
   leftLocked: { readonly locked1: bigint; readonly locked2: bigint } | undefined
   /** A bit for each lock that was unlocked since: of this node's, and of the partner's. */
   unlockedOwn: bigint
   unlockedTheirs: bigint
+}
+
+/** A channel of this node. Its fields change only in `node/`, and each change goes through the journal. */
+export interface Channel extends ChainView {
+  readonly id: Hex
+  readonly tokenNetwork: Hex
+  readonly partner: Hex
+  /** Whether this node is participant 1, the lower address. */
+  readonly first: boolean
+  readonly epoch: number
+  own: Side
+  theirs: Side
+  /** What this node's proofs name: keccak-256 of channel id and its watch secret. */
+  readonly ownChannel: Uint8Array
+  theirChannel: Uint8Array | undefined
+  theirWatch: Uint8Array | undefined
 
   /** This node's deposit as the partner has said it is confirmed there. */
   seenDeposit: bigint
-  ownWithdraw: Pending | undefined
-  theirWithdraw: Pending | undefined
   /** While the partner could end the channel with these balances, nothing else may be signed. */
   closing: Pending | undefined
 
@@ -173,30 +178,35 @@ function createLockBook(): LockBook {
 
 const presentedLayout = { nonce: u64, transferred: u128, locked: u128, locksroot: hex32 } as const
 const pendingLayout = { amount: u128, validUntil: u64 } as const
-const channelLayout = {
-  tokenNetwork: address,
-  partner: address,
-  first: flag,
-  epoch: u64,
+/** The bytes of a {@link ChainView}. */
+export const chainViewLayout = {
   phase: u8,
   ownDeposit: u128,
   theirDeposit: u128,
   ownWithdrawn: u128,
   theirWithdrawn: u128,
-  seenDeposit: u128,
+  ownWithdraw: optional(pendingLayout),
+  theirWithdraw: optional(pendingLayout),
   consented: flag,
   settleAt: u64,
   closedByUs: flag,
   settledAt: u64,
   fromPartner: optional(presentedLayout),
   fromCloser: optional(presentedLayout),
+  released: list({ lock: hex32 }, 65_535),
   leftLocked: optional({ locked1: u128, locked2: u128 }),
   unlockedOwn: u256,
   unlockedTheirs: u256,
+} as const
+const channelLayout = {
+  ...chainViewLayout,
+  tokenNetwork: address,
+  partner: address,
+  first: flag,
+  epoch: u64,
+  seenDeposit: u128,
   ownChannel: raw(32),
   theirWatch: optional({ watch: raw(32) }),
-  ownWithdraw: optional(pendingLayout),
-  theirWithdraw: optional(pendingLayout),
   closing: optional(pendingLayout),
   theirSigner: optional({ publicKey: raw(65), address, delegation: bytes(1024) }),
 } as const
@@ -267,13 +277,55 @@ export const OUTBOX = 1024
 /** Where a proof message waits for its receipt: a ring, so that nothing has to be deleted. */
 export const outKey = (id: Hex, nonce: number): string => `out/${id}/${nonce % OUTBOX}`
 
+/** A view as it is encoded. */
+export function fromChainView({ phase, presented, released, ...rest }: ChainView): ValuesOf<typeof chainViewLayout> {
+  return {
+    ...rest,
+    phase: phases.indexOf(phase),
+    fromPartner: presented?.fromPartner,
+    fromCloser: presented?.fromCloser,
+    released: released.map((lock) => ({ lock })),
+  }
+}
+
+/** A view as it was decoded. */
+export function toChainView(values: ValuesOf<typeof chainViewLayout>): ChainView {
+  const { phase, fromPartner, fromCloser, released, ...rest } = values
+  return {
+    ...rest,
+    phase: phases[phase]!,
+    presented: fromPartner && fromCloser && { fromPartner, fromCloser },
+    released: released.map(({ lock }) => lock),
+  }
+}
+
+/** What the chain says of a channel that has just been opened with nothing in it. */
+export function newChainView(): ChainView {
+  return {
+    phase: 'open',
+    ownDeposit: 0n,
+    theirDeposit: 0n,
+    ownWithdrawn: 0n,
+    theirWithdrawn: 0n,
+    ownWithdraw: undefined,
+    theirWithdraw: undefined,
+    consented: false,
+    settleAt: 0,
+    closedByUs: false,
+    settledAt: 0,
+    presented: undefined,
+    released: [],
+    leftLocked: undefined,
+    unlockedOwn: 0n,
+    unlockedTheirs: 0n,
+  }
+}
+
 /** The bytes of a channel without its sides. */
 export function encodeChannel(channel: Channel): Uint8Array {
   return encode(channelLayout, {
     ...channel,
-    phase: phases.indexOf(channel.phase),
-    fromPartner: channel.presented?.fromPartner,
-    fromCloser: channel.presented?.fromCloser,
+    ...fromChainView(channel),
     theirWatch: channel.theirWatch && { watch: channel.theirWatch },
   })
 }
@@ -307,12 +359,11 @@ export async function loadChannels(store: Store): Promise<{ readonly channels: C
   const channels: Channel[] = []
   for await (const [key, value] of store.list('channel/')) {
     const id = key.slice('channel/'.length) as Hex
-    const { fromPartner, fromCloser, theirWatch, phase, ...rest } = decode(channelLayout, value)
+    const { theirWatch, fromPartner, fromCloser, ...rest } = decode(channelLayout, value)
     channels.push({
       ...rest,
+      ...toChainView({ ...rest, fromPartner, fromCloser }),
       id,
-      phase: phases[phase]!,
-      presented: fromPartner && fromCloser && { fromPartner, fromCloser },
       theirWatch: theirWatch?.watch,
       theirChannel: theirWatch && proofChannel(id, theirWatch.watch),
       own: sideOf(id, true),
@@ -352,14 +403,15 @@ export function proofChannel(id: Hex, watch: Uint8Array): Uint8Array {
   return engine().keccak256(concatBytes(fromHex(id, 32), watch))
 }
 
-/** The id of a channel. */
-export function channelIdOf(a: Hex, b: Hex, epoch: number): Hex {
+/** The id of a channel of two accounts in a token network. @param epoch - 1 for their first there. */
+export function channelIdOf(tokenNetwork: Hex, a: Hex, b: Hex, epoch: number): Hex {
   const [low, high] = a.toLowerCase() < b.toLowerCase() ? [a, b] : [b, a]
-  const bytes = new Uint8Array(96)
-  bytes.set(fromHex(low, 20), 12)
-  bytes.set(fromHex(high, 20), 44)
-  new DataView(bytes.buffer).setBigUint64(88, BigInt(epoch))
-  return `0x${Array.from(engine().keccak256(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+  const bytes = new Uint8Array(128)
+  bytes.set(fromHex(tokenNetwork, 20), 12)
+  bytes.set(fromHex(low, 20), 44)
+  bytes.set(fromHex(high, 20), 76)
+  new DataView(bytes.buffer).setBigUint64(120, BigInt(epoch))
+  return toHex(engine().keccak256(bytes))
 }
 
 /**
@@ -402,27 +454,14 @@ export function newChannel(
   watch: Uint8Array,
 ): Channel {
   return {
+    ...newChainView(),
     ...about,
-    phase: 'open',
     own: freshSide,
     theirs: freshSide,
     ownChannel: proofChannel(about.id, watch),
     theirChannel: undefined,
     theirWatch: undefined,
-    ownDeposit: 0n,
-    theirDeposit: 0n,
-    ownWithdrawn: 0n,
-    theirWithdrawn: 0n,
-    settleAt: 0,
-    closedByUs: false,
-    settledAt: 0,
-    presented: undefined,
-    leftLocked: undefined,
-    unlockedOwn: 0n,
-    unlockedTheirs: 0n,
     seenDeposit: 0n,
-    ownWithdraw: undefined,
-    theirWithdraw: undefined,
     closing: undefined,
     theirSigner: undefined,
     acked: 0,

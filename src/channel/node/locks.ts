@@ -14,10 +14,10 @@ import type { Link } from '../link/link.ts'
 import { freeIndex, leafHash } from '../state/lockTree.ts'
 import { isSecretOf } from '../state/side.ts'
 import { NO_HASH, type Typed } from '../wire/messages.ts'
-import { bytes, encode, raw, u64 } from '../wire/codec.ts'
 import type { Channel, LockEntry, LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
+import type { Releases } from './releases.ts'
 
 /** Why a lock came back. */
 export interface Report {
@@ -48,6 +48,8 @@ export interface LockHandlers {
   mayTake(lock: LockRecord, channel: Channel, amount: bigint): boolean
   /** Registers secrets on chain: their locks are about to expire. */
   register(secrets: readonly Uint8Array[]): void
+  /** Searches the chain for the registration of a secret, and tells of it by `onSecretOnChain`. */
+  search(secrethash: Hex): Promise<void>
 }
 
 /** Times of a node, in seconds. */
@@ -76,14 +78,11 @@ export interface Locks {
   unlockedOnChain(channel: Channel, own: boolean, numbers: bigint): void
   /** A secret is public. @param at - of the block, Unix seconds. */
   onSecretOnChain(secrethash: Hex, secret: Uint8Array, at: number): void
+  /** Blocks have left the chain: whether a secret is public has to be found out again. */
+  rewind(): void
   /** Looks again at the locks of a channel, or at all. */
   pursue(channel?: Channel): void
 }
-
-/** What is kept of a release until its lock expires: it is shown on chain when the channel is closed. */
-export const releaseLayout = { lock: raw(32), expiry: u64, signature: raw(65), delegation: bytes(1024) } as const
-/** Where a release is kept. */
-const releaseKey = (channelId: Hex, lock: LockRecord): string => `release/${channelId}/${toHex(leafHash(lock))}`
 
 /** Milliseconds after which what was asked of a partner about a lock is asked again. */
 const AGAIN_AFTER = 5_000
@@ -109,12 +108,21 @@ export function requestBytes({
 }
 
 /** Creates what looks after a node's hash locks. */
-export function createLocks(context: NodeContext, proofs: Proofs, times: LockTimes, handlers: LockHandlers): Locks {
+export function createLocks(
+  context: NodeContext,
+  proofs: Proofs,
+  releases: Releases,
+  times: LockTimes,
+  handlers: LockHandlers,
+): Locks {
   const { journal, links, locks, log, time, account, key } = context
   /** When a lock was last looked at because time had passed, in milliseconds. */
   const lookedAt = new WeakMap<LockRecord, number>()
   /** Since when an incomplete payment to us is held. */
   const heldSince = new Map<string, number>()
+  /** Locks whose secret the chain was searched for. What is registered from then on is told by the chain's events. */
+  let searched = new WeakSet<LockRecord>()
+  const searching = new Set<Hex>()
 
   const isOurs = ({ target }: LockRecord): boolean => target === account
   const twinOf = ({ lock, own }: LockEntry): LockEntry | undefined =>
@@ -124,6 +132,8 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
   function pursueIncoming(entry: LockEntry): void {
     const { channel, lock } = entry
     if (lock.givenBack) return sendFail(entry, reportOf(lock, 'PAYMENT_FAILED', NO_HASH))
+    // It was given back before: the partner could show that word against this one.
+    if (releases.isGiven(channel, lock)) return giveBack(entry, 'PAYMENT_REFUSED')
     if (lock.secret) {
       sendReveal(entry)
       return
@@ -241,7 +251,36 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
   function pursueOwn({ channel, lock }: LockEntry): void {
     const claimable = isPublicInTime(lock) || lock.expiry > time.now()
     if (lock.secret && claimable) return unlock(channel, lock, fromHex(lock.secret))
-    if (lock.expiry < time.confirmed && !isPublicInTime(lock)) release(channel, lock, undefined)
+    if (isOver(lock)) release(channel, lock, undefined)
+  }
+
+  /**
+   * Whether a lock can't be claimed any more. Its secret may have been registered before the lock was there, which told
+   * nobody; so the chain is searched before.
+   */
+  function isOver(lock: LockRecord): boolean {
+    if (lock.expiry >= time.confirmed || isPublicInTime(lock)) return false
+    if (!searched.has(lock)) search(lock.secrethash)
+    return searched.has(lock)
+  }
+
+  function search(secrethash: Hex): void {
+    if (searching.has(secrethash)) return
+    searching.add(secrethash)
+    const seen = searched
+    handlers
+      .search(secrethash)
+      .then(() => {
+        for (const { lock } of locks.of(secrethash)) seen.add(lock)
+        for (const entry of locks.of(secrethash)) tryPursue(entry)
+      })
+      .catch((error: unknown) =>
+        log.warn('the chain could not be searched for a secret, trying again later', {
+          secrethash,
+          reason: error instanceof Error ? error.message : String(error),
+        }),
+      )
+      .finally(() => searching.delete(secrethash))
   }
 
   function unlock(channel: Channel, lock: LockRecord, secret: Uint8Array): void {
@@ -271,7 +310,10 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
   function giveBack(entry: LockEntry, code: string, failed: Hex = NO_HASH, report?: Report): void {
     const { channel, lock } = entry
     if (lock.secret) return // ours already
-    if (!lock.givenBack) proofs.saveLock(channel, false, { ...lock, givenBack: true })
+    if (!lock.givenBack) {
+      proofs.saveLock(channel, false, { ...lock, givenBack: true })
+      releases.give(channel, lock)
+    }
     sendFail(entry, report ?? reportOf(lock, code, failed))
   }
 
@@ -434,14 +476,7 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
         owner: 'the partner',
       })
       const report = { code, reporter, failed, signature, delegation }
-      journal.put(releaseKey(channelId, entry.lock), () =>
-        encode(releaseLayout, {
-          lock: leafHash(entry.lock),
-          expiry: entry.lock.expiry,
-          signature: message.release,
-          delegation: link.delegation,
-        }),
-      )
+      releases.keep(channel, entry.lock, message.release, link.delegation)
       release(channel, entry.lock, report)
     },
 
@@ -453,9 +488,15 @@ export function createLocks(context: NodeContext, proofs: Proofs, times: LockTim
       }
     },
 
-    mayRemove(lock) {
-      if (lock.givenBack) return true
-      return lock.expiry < time.confirmed && !isPublicInTime(lock)
+    mayRemove: (lock) => lock.givenBack || isOver(lock),
+
+    rewind() {
+      searched = new WeakSet()
+      for (const { channel, own, lock } of locks.all()) {
+        if (lock.publicAt === 0) continue
+        proofs.saveLock(channel, own, { ...lock, publicAt: 0 })
+        search(lock.secrethash)
+      }
     },
 
     onSecretOnChain(secrethash, secret, at) {

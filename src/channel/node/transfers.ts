@@ -123,6 +123,8 @@ interface Outgoing {
   readonly parts: Map<string, LockRecord>
   readonly avoid: Set<Hex>
   attempts: number
+  /** Parts that were ever locked. */
+  locked: number
   readonly lockTime: number | undefined
   readonly latest: number | undefined
   maxFee: bigint
@@ -358,6 +360,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
           parts: new Map(),
           avoid: new Set(),
           attempts: 0,
+          locked: 0,
           maxFee: payment.fee,
           split: false,
           lockTime: undefined,
@@ -486,6 +489,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       parts: new Map(),
       avoid: new Set(),
       attempts: 0,
+      locked: 0,
       maxFee,
       split: request.split ?? true,
       lockTime: request.lockTime,
@@ -541,8 +545,9 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       const channel = first && channels.get(first.channelId)
       if (!channel) throw new SluiceError('NO_ROUTE', 'the path does not begin in a channel of this node')
       // The last lock lasts twice as long as its receiver needs on chain; each before it as much longer as that mediator needs.
+      // A part that is tried again differs from the one that was given back: who has given that back takes none like it.
       const expiries: number[] = []
-      let expiry = now + (run.lockTime ?? 2 * Math.max(revealTimeout, part.hops.at(-1)!.revealTimeout))
+      let expiry = now + (run.lockTime ?? 2 * Math.max(revealTimeout, part.hops.at(-1)!.revealTimeout)) + run.locked++
       for (let i = part.hops.length - 1; i >= 0; i--) {
         expiries[i] = expiry
         if (i > 0) expiry += part.hops[i - 1]!.revealTimeout

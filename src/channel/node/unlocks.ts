@@ -8,7 +8,7 @@ import { concatBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { encodeLocks } from '../../contracts/unlock.ts'
 import type { Store } from '../../core/store/store.ts'
 import type { BlockchainService } from '../chain/blockchainService.ts'
-import type { Lock } from '../state/lockTree.ts'
+import { leafHash, type Lock } from '../state/lockTree.ts'
 import { locksAt, type Channel } from './channel.ts'
 import type { NodeContext } from './context.ts'
 
@@ -23,7 +23,8 @@ export interface UnlockOptions {
 
 /**
  * Unlocks of a settled channel what can be unlocked now, in at most two transactions: claims of this node need a secret that
- * was registered in time; what it has locked itself comes back one challenge period after expiry and settlement.
+ * was registered in time; what it has locked itself comes back at once if it was released, else one challenge period after
+ * expiry and settlement.
  */
 export async function unlockChannel(channel: Channel, options: UnlockOptions): Promise<void> {
   const { context, chain, store } = options
@@ -40,7 +41,12 @@ export async function unlockChannel(channel: Channel, options: UnlockOptions): P
     const done = own ? channel.unlockedOwn : channel.unlockedTheirs
     const numbers = [...locks.values()]
       .filter(({ index }) => ((done >> BigInt(index)) & 1n) === 0n)
-      .filter(({ index, expiry }) => (own ? !wanted.has(index) && Math.max(expiry, settledAt) < back : wanted.has(index)))
+      .filter((lock) => {
+        const { index, expiry } = lock
+        if (!own) return wanted.has(index)
+        if (channel.released.length > 0 && channel.released.includes(toHex(leafHash(lock)))) return true
+        return !wanted.has(index) && Math.max(expiry, settledAt) < back
+      })
       .map(({ index }) => index)
     if (numbers.length === 0) continue
     const sides = own ? ([context.account, channel.partner] as const) : ([channel.partner, context.account] as const)

@@ -15,7 +15,7 @@ import type { OnChainProof } from '../chain/blockchainService.ts'
 import { createLinks, type Links } from '../link/links.ts'
 import type { Channel } from '../node/channel.ts'
 import type { NodeContext } from '../node/context.ts'
-import { releaseLayout } from '../node/locks.ts'
+import { releaseLayout } from '../node/releases.ts'
 import { paidBy, proofOf } from '../state/side.ts'
 import { address, decode, encode, raw, u128, u64 } from '../wire/codec.ts'
 import { NO_HASH, SEALED_APPOINTMENT, type Typed } from '../wire/messages.ts'
@@ -432,7 +432,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     const found = []
     for await (const [, value] of store.list(`release/${id}/`)) {
       const release = decode(releaseLayout, value)
-      if (release.expiry > context.time.now()) found.push(release)
+      if (release.expiry > context.time.now() || release.claimable > 0) found.push(release)
     }
     return found
       .sort((a, b) => b.expiry - a.expiry)

@@ -44,7 +44,7 @@ export const tokenNetworkFragments = [
   'function batch(bytes[] calls) payable',
   'function challengePeriod() view returns (uint32)',
   'function channel(address a, address b) view returns ((bytes32 channelId, uint40 epoch, uint8 state, uint128 deposit1, uint128 deposit2, uint128 withdrawn1, uint128 withdrawn2, uint40 settleAt, bool consented) shown)',
-  'function channelId(address a, address b, uint40 epoch) pure returns (bytes32)',
+  'function channelId(address a, address b, uint40 epoch) view returns (bytes32)',
   'function close(address closer, address partner, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot, bytes32 stream, bytes32 ref, bytes32 watch, bytes signature, bytes steps) proof, bytes closerSignature) payable',
   'function closeCooperatively(address participant1, address participant2, uint128 balance1, uint128 balance2, uint64 validUntil, bytes signature1, bytes signature2) payable',
   'function credit(address account) view returns (uint256)',

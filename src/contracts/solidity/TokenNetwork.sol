@@ -539,9 +539,9 @@ contract TokenNetwork is Payouts, Signatures {
         shown.consented = pair.slot & CONSENTED != 0;
     }
 
-    /// @notice The id of a channel of two accounts, named in either order.
+    /// @notice The id of a channel of two accounts in this network, named in either order.
     /// @param epoch 1 for their first.
-    function channelId(address a, address b, uint40 epoch) public pure returns (bytes32) {
+    function channelId(address a, address b, uint40 epoch) public view returns (bytes32) {
         return a < b ? _id(a, b, epoch) : _id(b, a, epoch);
     }
 
@@ -554,14 +554,15 @@ contract TokenNetwork is Payouts, Signatures {
         pair.id = _id(low, high, _epoch(pair.slot));
     }
 
-    /// @dev keccak256(abi.encode(low, high, epoch)), past the free memory pointer.
-    function _id(address low, address high, uint256 epoch) private pure returns (bytes32 id) {
+    /// @dev keccak256(abi.encode(address(this), low, high, epoch)), past the free memory pointer.
+    function _id(address low, address high, uint256 epoch) private view returns (bytes32 id) {
         assembly ("memory-safe") {
             let data := mload(0x40)
-            mstore(data, shr(96, shl(96, low)))
-            mstore(add(data, 32), shr(96, shl(96, high)))
-            mstore(add(data, 64), epoch)
-            id := keccak256(data, 96)
+            mstore(data, address())
+            mstore(add(data, 32), shr(96, shl(96, low)))
+            mstore(add(data, 64), shr(96, shl(96, high)))
+            mstore(add(data, 96), epoch)
+            id := keccak256(data, 128)
         }
     }
 

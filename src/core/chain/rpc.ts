@@ -140,6 +140,14 @@ export function rpcError(error: unknown, what: string, now = Date.now()): Sluice
   })
 }
 
+/** Whether a node that refused to search a range may answer for a smaller one. */
+export function asksTooMuch(error: unknown): boolean {
+  if (!isSluiceError(error, 'RPC_FAILED')) return false
+  const { rpcCode, status, cause } = error.details
+  if (status === 429 || /rate.?limit|too many requests/i.test(error.shortMessage)) return false
+  return rpcCode !== undefined || status === 400 || status === 413 || cause === 'TIMEOUT'
+}
+
 /** Whether a chain is one that developers run for themselves. */
 export function isDevelopmentChain(chainId: bigint): boolean {
   return chainId === 31337n || chainId === 1337n

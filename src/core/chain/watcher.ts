@@ -8,7 +8,7 @@ import { backoff } from '../retry.ts'
 import type { Store, StoreChange } from '../store/store.ts'
 import { claim } from './claim.ts'
 import { type ChainLog, chainLog } from './chainLog.ts'
-import { assertChain, createRpc, type Header, pollIntervalOf } from './rpc.ts'
+import { asksTooMuch, assertChain, createRpc, type Header, pollIntervalOf } from './rpc.ts'
 
 /** A block that a {@link Watcher} has reached. */
 export interface WatchedBlock {
@@ -367,14 +367,6 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (!header) throw new SluiceError('RPC_FAILED', `node does not have block ${block} yet`, { details: { block } })
     return header
   }
-}
-
-/** Whether a node that refused to search a range may answer for a smaller one. */
-function asksTooMuch(error: unknown): boolean {
-  if (!isSluiceError(error, 'RPC_FAILED')) return false
-  const { rpcCode, status, cause } = error.details
-  if (status === 429 || /rate.?limit|too many requests/i.test(error.shortMessage)) return false
-  return rpcCode !== undefined || status === 400 || status === 413 || cause === 'TIMEOUT'
 }
 
 /** Splits logs by block, in the order of the chain. */

@@ -67,7 +67,7 @@ describe('a balance proof is refused, and nothing changes, if it', () => {
 
   it('is signed for another channel', async () => {
     const before = info()
-    const other = proofChannel(channelIdOf(peer.account, bob.account, 2), ZERO_32)
+    const other = proofChannel(channelIdOf(village.tokenNetwork, peer.account, bob.account, 2), ZERO_32)
     peer.proof('payment', { amount: 1n, paymentId: paymentId() }, { channel: other })
     await refused('BAD_SIGNATURE', before)
   })
@@ -308,7 +308,7 @@ describe('an answer', () => {
 describe('a channel that is about to open', () => {
   it("can not be spoiled by a stranger's first proof", async () => {
     const alice = await village.villager(`alice${number}`)
-    const channelId = channelIdOf(alice.account, bob.account, 1)
+    const channelId = channelIdOf(village.tokenNetwork, alice.account, bob.account, 1)
     const stranger = startRawPeer(village, bob, `spoiler${number}`)
     await stranger.connect()
     const digest = stranger.digests.BalanceProof(proofOf(proofChannel(channelId, ZERO_32), { ...freshSide, nonce: 1 }))
