@@ -415,10 +415,13 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         secretFor: (lock, channel, amount) => swaps?.secretFor(lock, channel, amount),
         mayTake: (lock, channel, amount) => !swaps?.holds(lock, channel, amount),
         register: (secrets) => register(secrets),
-        search: async (secrethash) => {
-          for (const found of await chain.registrations(infos[0]!.secretRegistry, [secrethash])) {
-            context.noteRegistration(found.key, found.secrethashes)
-            locks.onSecretOnChain(secrethash, fromHex(found.secret, 32), found.at)
+        search: async (secrethashes) => {
+          for (const { key: id, secrethashes: list, secrethash, secret, at } of await chain.registrations(
+            infos[0]!.secretRegistry,
+            secrethashes,
+          )) {
+            context.noteRegistration(id, list)
+            locks.onSecretOnChain(secrethash, fromHex(secret, 32), at)
           }
         },
       },
@@ -432,26 +435,32 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       (agreeing ??= import('./node/agreements.ts').then(({ createAgreements }) =>
         createAgreements(context, proofs, { consent: options.consent, fold: streams.fold }),
       ))
-    const chainState = createChainState(context, proofs, chain, { firstProofs, releases, rewind }, {
-      autoSettle,
-      unlocked: (channel, own, numbers) => locks.unlockedOnChain(channel, own, numbers),
-      unlock: async (channel) => {
-        const { unlockChannel } = await import('./node/unlocks.ts')
-        await unlockChannel(channel, { context, chain, store, registrations })
+    const chainState = createChainState(
+      context,
+      proofs,
+      chain,
+      { firstProofs, releases, rewind },
+      {
+        autoSettle,
+        unlocked: (channel, own, numbers) => locks.unlockedOnChain(channel, own, numbers),
+        unlock: async (channel) => {
+          const { unlockChannel } = await import('./node/unlocks.ts')
+          await unlockChannel(channel, { context, chain, store, registrations })
+        },
+        changed(channel) {
+          routing.chainChanged(channel)
+          if (channel.phase === 'open') {
+            keep(channel.partner)
+            if (links.get(channel.partner)) proofs.sync(channel)
+          }
+          if (channel.phase !== 'open') locks.pursue(channel)
+          if (channel.phase === 'settled') transfers.settled(channel)
+        },
+        foreign: (event, tokenNetwork) => routing.foreign(event, tokenNetwork),
+        secret: (secrethash, secret, at) => locks.onSecretOnChain(secrethash, secret, at),
+        rewind: () => locks.rewind(),
       },
-      changed(channel) {
-        routing.chainChanged(channel)
-        if (channel.phase === 'open') {
-          keep(channel.partner)
-          if (links.get(channel.partner)) proofs.sync(channel)
-        }
-        if (channel.phase !== 'open') locks.pursue(channel)
-        if (channel.phase === 'settled') transfers.settled(channel)
-      },
-      foreign: (event, tokenNetwork) => routing.foreign(event, tokenNetwork),
-      secret: (secrethash, secret, at) => locks.onSecretOnChain(secrethash, secret, at),
-      rewind: () => locks.rewind(),
-    })
+    )
 
     /** Registrations under way: one for each set of secrets. */
     const registering = new Set<string>()
@@ -603,6 +612,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       for (const channel of channels.values()) {
         if (channel.closing || channel.ownWithdraw || channel.theirWithdraw)
           void agreements().then((loaded) => loaded.expire(channel))
+        proofs.retry(channel)
         if (isOverdue(channel, clock.now())) proofs.resend(channel)
       }
       locks.pursue()

@@ -120,11 +120,13 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
     return sending
   }
   const search = (filter: Filter, fromBlock: number, toBlock: number): Promise<Log[]> =>
-    rpc.ask('logs', () => provider.getLogs({ ...filter, fromBlock, toBlock }), { attempts: 3 }).catch(async (error: unknown) => {
-      if (fromBlock === toBlock || !asksTooMuch(error)) throw error
-      const middle = Math.floor((fromBlock + toBlock) / 2)
-      return [...(await search(filter, fromBlock, middle)), ...(await search(filter, middle + 1, toBlock))]
-    })
+    rpc
+      .ask('logs', () => provider.getLogs({ ...filter, fromBlock, toBlock }), { attempts: 3 })
+      .catch(async (error: unknown) => {
+        if (fromBlock === toBlock || !asksTooMuch(error)) throw error
+        const middle = Math.floor((fromBlock + toBlock) / 2)
+        return [...(await search(filter, fromBlock, middle)), ...(await search(filter, middle + 1, toBlock))]
+      })
 
   /** Finds out with which others a secret was registered. */
   const registrationOf = async (log: Log): Promise<Registration> => {

@@ -173,9 +173,14 @@ export async function createTransactions(options: TransactionsOptions): Promise<
         signal,
       }),
     update: (network, channelId, closer, { fromPartner, fromCloser }, proof) =>
-      callAgain(network, encode('update', [closer, sender.address, fromPartner, fromCloser, proof, '0x']), 'update balance proof', {
-        key: `update/${channelId}/${fromCloser.nonce}/${proof.nonce}`,
-      }),
+      callAgain(
+        network,
+        encode('update', [closer, sender.address, fromPartner, fromCloser, proof, '0x']),
+        'update balance proof',
+        {
+          key: `update/${channelId}/${fromCloser.nonce}/${proof.nonce}`,
+        },
+      ),
     registerReleases: (network, partner, releases) =>
       call(network, encode('registerReleases', [sender.address, partner, releases]), 'register releases'),
     settle: (network, channelId, closer, partner, { fromPartner, fromCloser }, { signal } = {}) =>

@@ -48,8 +48,8 @@ export interface LockHandlers {
   mayTake(lock: LockRecord, channel: Channel, amount: bigint): boolean
   /** Registers secrets on chain: their locks are about to expire. */
   register(secrets: readonly Uint8Array[]): void
-  /** Searches the chain for the registration of a secret, and tells of it by `onSecretOnChain`. */
-  search(secrethash: Hex): Promise<void>
+  /** Searches the chain for registrations of secrets, and tells of each by `onSecretOnChain`. */
+  search(secrethashes: readonly Hex[]): Promise<void>
 }
 
 /** Times of a node, in seconds. */
@@ -122,7 +122,8 @@ export function createLocks(
   const heldSince = new Map<string, number>()
   /** Locks whose secret the chain was searched for. What is registered from then on is told by the chain's events. */
   let searched = new WeakSet<LockRecord>()
-  const searching = new Set<Hex>()
+  const wanted = new Set<Hex>()
+  let searching: Promise<void> | undefined
 
   const isOurs = ({ target }: LockRecord): boolean => target === account
   const twinOf = ({ lock, own }: LockEntry): LockEntry | undefined =>
@@ -138,7 +139,8 @@ export function createLocks(
       sendReveal(entry)
       return
     }
-    if (lock.expiry <= time.now()) return // over; the partner takes it out once that is confirmed
+    isOver(lock) // so that the partner's word for it is believed at once
+    if (lock.expiry <= time.now()) return // the partner takes it out once that is confirmed
     if (isOurs(lock)) return ask(entry)
     if (lock.twin) {
       // Forwarded. If what it was forwarded to is gone without a secret, so is this.
@@ -259,28 +261,37 @@ export function createLocks(
    * nobody; so the chain is searched before.
    */
   function isOver(lock: LockRecord): boolean {
-    if (lock.expiry >= time.confirmed || isPublicInTime(lock)) return false
-    if (!searched.has(lock)) search(lock.secrethash)
-    return searched.has(lock)
+    if (isPublicInTime(lock)) return false
+    // A little before, so that nobody waits for the search when it is over.
+    if (lock.expiry - times.revealTimeout / 2 < time.confirmed && !searched.has(lock)) search(lock.secrethash)
+    return lock.expiry < time.confirmed && searched.has(lock)
   }
 
+  /** Searches for the secrets of locks, all that are wanted meanwhile at once. */
   function search(secrethash: Hex): void {
-    if (searching.has(secrethash)) return
-    searching.add(secrethash)
-    const seen = searched
-    handlers
-      .search(secrethash)
-      .then(() => {
-        for (const { lock } of locks.of(secrethash)) seen.add(lock)
-        for (const entry of locks.of(secrethash)) tryPursue(entry)
-      })
-      .catch((error: unknown) =>
-        log.warn('the chain could not be searched for a secret, trying again later', {
-          secrethash,
-          reason: error instanceof Error ? error.message : String(error),
-        }),
-      )
-      .finally(() => searching.delete(secrethash))
+    wanted.add(secrethash)
+    searching ??= runSearch().finally(() => (searching = undefined))
+  }
+
+  async function runSearch(): Promise<void> {
+    await Promise.resolve() // the turn goes on: whatever else it wants belongs to this search
+    while (wanted.size > 0) {
+      const hashes = [...wanted]
+      wanted.clear()
+      const seen = searched
+      try {
+        await handlers.search(hashes)
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        log.warn('the chain could not be searched for secrets, trying again later', { secrets: hashes.length, reason })
+        return
+      }
+      for (const entry of hashes.flatMap((hash) => [...locks.of(hash)])) {
+        seen.add(entry.lock)
+        tryPursue(entry)
+        if (!entry.own) proofs.retry(entry.channel)
+      }
+    }
   }
 
   function unlock(channel: Channel, lock: LockRecord, secret: Uint8Array): void {

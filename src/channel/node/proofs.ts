@@ -73,6 +73,8 @@ export interface Proofs {
   onState(link: Link, message: Typed<'state'>): void
   /** Sends again what has not been acknowledged for a while. */
   resend(channel: Channel): void
+  /** Asks again for what came too early to be taken. */
+  retry(channel: Channel): void
   /** The link is gone. */
   lost(account: Hex): void
   /** A channel of this partner. @throws `CHANNEL_NOT_FOUND` */
@@ -89,6 +91,8 @@ const RESEND_AFTER = 5_000
 export function createProofs(context: NodeContext, handlers: ProofHandlers): Proofs {
   const { journal, links, log, clock, key, locks } = context
   const { secp256k1 } = engine()
+  /** Channels whose partner took a lock out before that was sure here. */
+  const early = new Set<Channel>()
 
   const saveSide = (channel: Channel, own: boolean): void => {
     journal.put(sideKey(channel.id, own), () => encodeSide(own ? channel.own : channel.theirs))
@@ -228,7 +232,8 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         )
       }
       if (message.type === 'remove' && lock && !handlers.mayRemove(lock)) {
-        // It may be right as soon as our chain has come as far; until then it comes again.
+        // It may be right as soon as our chain has come as far.
+        early.add(channel)
         log.debug('a lock is not over yet', { channelId: channel.id, index: lock.index })
         return
       }
@@ -292,7 +297,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         sync(channel)
         if (channel.own.nonce > message.accepted && !channel.unacked.has(message.accepted + 1)) sendState(channel, true)
         else resend(channel)
-      }
+      } else if (message.accepted < channel.durable) resend(channel)
       handlers.synced(channel)
     },
 
@@ -373,6 +378,10 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
     },
 
     resend,
+
+    retry(channel) {
+      if (early.delete(channel)) sync(channel)
+    },
 
     lost(account) {
       for (const channel of context.channels.values()) if (channel.partner === account) channel.synced = false

@@ -5,7 +5,15 @@
 import { decode, encode } from '../wire/codec.ts'
 import type { Hex } from '../../core/bytes.ts'
 import type { Store } from '../../core/store/store.ts'
-import { toChainView, chainViewLayout, fromChainView, newChainView, type ChainView, type Channel, type Pending } from './channel.ts'
+import {
+  toChainView,
+  chainViewLayout,
+  fromChainView,
+  newChainView,
+  type ChainView,
+  type Channel,
+  type Pending,
+} from './channel.ts'
 import type { Journal } from './journal.ts'
 
 /** See {@link createRewind}. */

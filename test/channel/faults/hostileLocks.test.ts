@@ -12,7 +12,7 @@ import { generateKey, type Key } from '../../../src/core/crypto/key.ts'
 import { personalDigest } from '../../../src/core/crypto/signature.ts'
 import { startRpcProxy, type RpcProxy } from '../../../src/testing/rpcProxy.ts'
 import { lockFor, startRawPeer, type RawPeer } from './support/rawPeer.ts'
-import { eventually, pause, startVillage, stored, type Villager, type Village } from './support/village.ts'
+import { contractOf, eventually, pause, startVillage, stored, type Villager, type Village } from './support/village.ts'
 
 let village: Village
 let proxy: RpcProxy
@@ -306,23 +306,27 @@ describe('a mediator', () => {
   it.each([
     ['alone', 0],
     ['with others', 2],
-  ])('is paid when the secret of what it forwarded is registered on chain, %s, and nobody tells it', async (_what, others) => {
-    const peer = await peerOfBob()
-    const before = worth(bob)
-    const { lock, secret, paying } = await lockedOver(peer, 500n)
-    // As if the node behind its address failed just then.
-    let failures = 0
-    const alone = lock.secrethash.slice(2)
-    proxy.rule((method, params) => {
-      const asked = method === 'eth_call' && JSON.stringify(params).includes(selector) && failures < 4
-      return asked && JSON.stringify(params).includes(alone) === (others === 0) && failures++ < 4 ? { status: 500 } : undefined
-    })
-    const more = Array.from({ length: others }, secretOf)
-    await (await registry(peer).registerSecrets([...more, secret])).wait()
-    expect(await paying).toMatchObject({ state: 'done', amount: 500n })
-    await peer.hears('unlock')
-    await eventually('the money', () => worth(bob) === before)
-  }, 30_000)
+  ])(
+    'is paid when the secret of what it forwarded is registered on chain, %s, and nobody tells it',
+    async (_what, others) => {
+      const peer = await peerOfBob()
+      const before = worth(bob)
+      const { lock, secret, paying } = await lockedOver(peer, 500n)
+      // As if the node behind its address failed just then.
+      let failures = 0
+      const alone = lock.secrethash.slice(2)
+      proxy.rule((method, params) => {
+        const asked = method === 'eth_call' && JSON.stringify(params).includes(selector) && failures < 4
+        return asked && JSON.stringify(params).includes(alone) === (others === 0) && failures++ < 4 ? { status: 500 } : undefined
+      })
+      const more = Array.from({ length: others }, secretOf)
+      await (await registry(peer).registerSecrets([...more, secret])).wait()
+      expect(await paying).toMatchObject({ state: 'done', amount: 500n })
+      await peer.hears('unlock')
+      await eventually('the money', () => worth(bob) === before)
+    },
+    30_000,
+  )
 
   it('is paid also if it was ended in between, and its payer came back late', async () => {
     const peer = await peerOfBob()
@@ -359,11 +363,80 @@ describe('a mediator', () => {
     expect(payer.heard.some(({ type }) => type === 'fail')).toBe(false)
   })
 
+  it('shows the word of a receiver that has given a lock back, when it closes with the lock all the same', async () => {
+    const peer = await peerOfBob()
+    const { lock, secret, paying } = await lockedOver(peer, 500n)
+    const { channelId, account: reporter } = peer
+    const { paymentId, index } = lock
+    const release = peer.key.sign(peer.digests.Release({ channelId, sender: bob.account, lock: leafHash(lock) }))
+    const signature = peer.key.sign(personalDigest(failBytes(paymentId, 'NO_ROUTE', NO_HASH)))
+    const reason = { code: 'NO_ROUTE', reporter, failed: NO_HASH, signature, delegation: new Uint8Array(0) }
+    peer.send('fail', { channelId, index, paymentId, ...reason, release })
+    await peer.hears('remove')
+    expect(await paying).toMatchObject({ code: expect.stringMatching(/PAYMENT_/) as string })
+    await eventually('the lock of the payer gone', () => bob.node.channel(first).partnerLocked === 0n)
+    const funds = await village.devnet.provider.getBalance(village.tokenNetwork)
+    // Bob does not learn of it while he is away; then it is all he hears of.
+    peer.disconnect()
+    await village.crash(bob)
+    const contract = contractOf(village, peer.wallet)
+    await (await registry(peer).registerSecrets([secret])).wait()
+    await (await contract.close(peer.account, bob.account, peer.victimProof(lock), '0x')).wait()
+    await village.restart(bob)
+    const shown = contract.filters.LocksReleased(channelId)
+    await eventually('the word on chain', async () => (await contract.queryFilter(shown)).length === 1)
+    await pause(300)
+    expect(await contract.queryFilter(shown)).toHaveLength(1)
+    await passTime(601)
+    await eventually('the settlement', () => bob.node.channel(channelId).phase === 'settled')
+    await passTime(1)
+    // Neither had paid: both get back what they put in, Bob the lock as well.
+    await eventually(
+      'all the money',
+      async () => {
+        await village.devnet.mine()
+        return funds - (await village.devnet.provider.getBalance(village.tokenNetwork)) === 10_000n
+      },
+      20_000,
+    )
+    const unlocked = await contract.queryFilter(contract.filters.ChannelUnlocked(channelId))
+    expect(unlocked.map(({ args }) => [args.toReceiver, args.toSender])).toEqual([[0n, 500n]])
+  }, 60_000)
+
+  it('takes no lock again that it has given back, and knows so after a restart', async () => {
+    const peer = await peerOfBob()
+    const now = await timeOf()
+    const hop = { node: alice.account, channelId: first, amount: 101n, expiry: now + 300 } // more than comes in
+    const details = { amount: 100n, expiry: now + 600, secrethash: secrethashOf(secretOf()), target: alice.account }
+    const lock = lockFor(peer, bob, { ...details, route: [hop] })
+    peer.proof('lock', lock)
+    await peer.hears('fail')
+    peer.proof('remove', { index: 0 })
+    await eventually('the lock gone', () => bob.node.channel(peer.channelId).partnerLocked === 0n)
+    peer.disconnect()
+    await village.crash(bob)
+    await village.restart(bob)
+    await peer.connect()
+    peer.sync()
+    await eventually('agreement', () => bob.node.channel(peer.channelId).online)
+    const from = peer.heard.length
+    // By another number, and as a payment that Bob would like to have.
+    const again = { ...lock, index: 3, target: bob.account, route: [], paymentId: toHex(secretOf()) }
+    peer.proof('lock', again)
+    expect(await peer.hears('fail', undefined, from)).toMatchObject({ code: 'PAYMENT_REFUSED', index: 3 })
+    expect(peer.heard.slice(from).some(({ type }) => type === 'secretRequest')).toBe(false)
+  })
+
   it('loses nothing by an old copy of its store', async () => {
     const carol = await village.villager(`carol${number++}`)
     const { id: second } = await village.channel(bob, carol, 10_000n)
     const before = worth(bob)
-    await eventually('a path', () => alice.node.pay({ to: carol.account, amount: 1n, maxFee: 0n }).then(() => true, () => false))
+    await eventually('a path', () =>
+      alice.node.pay({ to: carol.account, amount: 1n, maxFee: 0n }).then(
+        () => true,
+        () => false,
+      ),
+    )
     await bob.node.caughtUp()
     await eventually('quiet', () => bob.node.channel(second).locked === 0n && bob.node.channel(first).partnerLocked === 0n)
     const old = new Map(bob.store.entries)
