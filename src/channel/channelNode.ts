@@ -74,6 +74,11 @@ export interface ChannelNodeOptions {
   readonly confirmations?: number | undefined
   /** Seconds that a secret must be registered before its lock expires. @default 60 on development chains, 600 elsewhere */
   readonly revealTimeout?: number | undefined
+  /**
+   * Seconds without a new block after which nothing is paid, forwarded or taken any more: a partner could have closed.
+   * @default half the reveal timeout; never on development chains, whose blocks come when they are needed
+   */
+  readonly stallTimeout?: number | undefined
   /** Seconds for which a payment in parts is held while some are missing. @default 30 */
   readonly holdTime?: number | undefined
   /** What forwarding costs; `false` forwards nothing. @default no fees */
@@ -263,6 +268,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const { chainId: network } = await signer.provider!.getNetwork()
     const dev = isDevelopmentChain(network)
     const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30, fromBlock = 0 } = options
+    const { stallTimeout = dev ? Infinity : revealTimeout / 2 } = options
     const chain = await createBlockchainService({
       signer,
       tokenNetworks,
@@ -314,6 +320,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     })
     undo.push(() => links.close())
     let confirmed = 0
+    /** When the last block came, in milliseconds. */
+    let blockAt = clock.now()
     const { secp256k1 } = engine()
     const context: NodeContext = {
       account,
@@ -329,6 +337,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           return confirmed
         },
         now: () => Math.max(confirmed, Math.floor(clock.now() / 1000)),
+        stalled: () => clock.now() - blockAt > 1000 * stallTimeout,
       },
       channels: new Map(loaded.map((channel) => [channel.id, channel])),
       locks: lockBook,
@@ -586,6 +595,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       event: chainState.event,
       block: (block) => {
         confirmed = Math.max(confirmed, block.timestamp)
+        blockAt = clock.now()
         rewind.forgetBelow(block.number)
         alarm.ring(block)
       },

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { build, type Rolldown } from 'vite'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { webConfig } from '../../examples/data-trade/web/webConfig.ts'
+import { webConfig } from '../../examples/lib/webConfig.ts'
 import { launchChromium } from '../../src/testing/chromium.ts'
 import { startScriptedServer } from './lib/scriptedServer.ts'
 import type { Outcome, suites } from './lib/suites.ts'
@@ -13,7 +13,7 @@ let server: Awaited<ReturnType<typeof startScriptedServer>>
 
 beforeAll(async () => {
   const entry = fileURLToPath(new URL('lib/suites.ts', import.meta.url))
-  const config = { ...webConfig(), logLevel: 'error' as const }
+  const config = { ...webConfig(new URL('lib/', import.meta.url)), logLevel: 'error' as const }
   const built = await build({ ...config, build: { ...config.build, write: false, lib: { entry, formats: ['es'], fileName: 'suites' } } })
   const { code } = (built as Rolldown.RolldownOutput[])[0]!.output[0]
   server = await startScriptedServer()

@@ -287,7 +287,10 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
     async withdraw(channel, totalWithdraw, signal) {
       assertOpen(channel)
       const link = linkTo(channel)
-      if (channel.ownWithdraw)
+      // One whose answer did not come is asked for again as it was: the partner may have signed it.
+      const before = channel.ownWithdraw
+      const isSame = before?.amount === totalWithdraw && before.validUntil > time.now() + VALID_FOR / 4
+      if (before && !isSame)
         throw new SluiceError('CHANNEL_BUSY', `a withdrawal is under way in channel ${channel.id}`, {
           details: { channelId: channel.id },
         })
@@ -297,11 +300,11 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
           details: { name: 'totalWithdraw' },
         })
       const capacity = capacityOf(channel)
-      if (more > capacity)
+      if (!isSame && more > capacity)
         throw new SluiceError('CAPACITY_SHORT', `${capacity} can be taken out of channel ${channel.id}`, {
           details: { channelId: channel.id, capacity, amount: more },
         })
-      const validUntil = time.now() + VALID_FOR
+      const validUntil = isSame ? before.validUntil : time.now() + VALID_FOR
       const digest = withdrawDigest(channel, account, totalWithdraw, validUntil)
       channel.ownWithdraw = { amount: totalWithdraw, validUntil }
       proofs.saveChannel(channel)
@@ -344,8 +347,6 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         accepted: theirs.nonce,
         ...balances,
         validUntil,
-        // None: with one, the partner could end the channel so even after it has refused.
-        signature: new Uint8Array(0),
       }
       try {
         const { signature } = await ask(

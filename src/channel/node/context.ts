@@ -47,4 +47,6 @@ export interface ChainTime {
   readonly confirmed: number
   /** The later of the newest block and this machine's clock: what is not over by it can still be reached. */
   now(): number
+  /** Whether no block has come for so long that a closing could be missed: then nothing more may be promised or taken. */
+  stalled(): boolean
 }

@@ -60,7 +60,7 @@ export interface Proofs {
    * Signs the next proof of a channel and sends it once it is stored.
    * @param lock - what to keep beside a new lock.
    * @returns its nonce.
-   * @throws `CHANNEL_NOT_OPEN`, `CHANNEL_BUSY`, `CAPACITY_SHORT`, `OVERLOADED`, `TOO_MANY_LOCKS`; `PARTNER_OFFLINE` until both
+   * @throws `CHANNEL_NOT_OPEN`, `CHANNEL_BUSY`, `CHAIN_STALLED`, `CAPACITY_SHORT`, `OVERLOADED`, `TOO_MANY_LOCKS`; `PARTNER_OFFLINE` until both
    * have said where they stand: a store that is behind must not sign.
    */
   sign<T extends ProofMessageType>(channel: Channel, type: T, details: ProofDetails<T>, lock?: LockRecord): number
@@ -84,12 +84,15 @@ export interface Proofs {
   dropLock(channel: Channel, own: boolean, index: number): void
 }
 
+/** What gives, or promises to give. */
+const promises: ReadonlySet<ProofMessageType> = new Set(['payment', 'lock', 'stream'])
+
 /** Milliseconds after which an unacknowledged proof is sent again. */
 const RESEND_AFTER = 5_000
 
 /** Creates the exchange of a node's balance proofs. */
 export function createProofs(context: NodeContext, handlers: ProofHandlers): Proofs {
-  const { journal, links, log, clock, key, locks } = context
+  const { journal, links, log, clock, time, key, locks } = context
   const { secp256k1 } = engine()
   /** Channels whose partner took a lock out before that was sure here. */
   const early = new Set<Channel>()
@@ -154,6 +157,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
           details: { channelId: channel.id, limit: OUTBOX },
         })
       }
+      if (promises.has(type) && time.stalled()) throw new SluiceError('CHAIN_STALLED', 'no block has come for too long')
       const reference = referenceOf(type, details)
       const next = advance(channel.own, type, details, reference)
       const spent = paidBy(next) + promisedBy(next) - paidBy(channel.own) - promisedBy(channel.own)
@@ -208,6 +212,11 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       if (channel.phase !== 'open' || channel.closing) {
         // It could no longer be shown to the contract. If the channel goes on after all, it comes again.
         log.debug('a proof came while the channel ends', { channelId: channel.id, nonce: message.nonce })
+        return
+      }
+      if (promises.has(message.type) && time.stalled()) {
+        // The channel may be closed already, without it. It comes again.
+        log.warn('a payment came while the chain stands still', { channelId: channel.id, nonce: message.nonce })
         return
       }
       if (!channel.theirChannel || !channel.theirSigner)

@@ -25,7 +25,8 @@ export interface PaymentStream {
    * Pays `count` steps. Costs a hash; what is paid in one turn of the event loop travels as one message. A new chain is
    * anchored by itself when the last one is used up.
    * @returns a promise when the link is congested: wait for it before paying on.
-   * @throws `CAPACITY_SHORT` when the channel is empty, `PARTNER_OFFLINE`, `CHANNEL_NOT_OPEN`, `BAD_ARGUMENT` after `end`.
+   * @throws `CAPACITY_SHORT` when the channel is empty, `PARTNER_OFFLINE`, `CHANNEL_NOT_OPEN`, `CHAIN_STALLED`, `BAD_ARGUMENT`
+   * after `end`.
    */
   pay(count?: number): Promise<void> | undefined
   /** Turns what was paid into an ordinary balance, and frees the rest of the chain. */
@@ -40,7 +41,7 @@ export interface Streams {
   onStep(link: Link, message: Typed<'step'>): void
   /** The partner has anchored a chain, or none. */
   anchored(channel: Channel): void
-  /** Folds what an earlier run has left of this node's stream. */
+  /** Shows the last step again, which may be lost; folds what an earlier run has left of this node's stream. */
   synced(channel: Channel): void
   /** Folds this node's stream, if there is one. */
   fold(channel: Channel): void
@@ -48,9 +49,9 @@ export interface Streams {
 
 /** Creates the streams of a node. */
 export function createStreams(context: NodeContext, proofs: Proofs): Streams {
-  const { journal, links, events } = context
+  const { journal, links, events, time } = context
   /** Streams that pay, by channel. */
-  const paying = new Map<Hex, { end(): void }>()
+  const paying = new Map<Hex, { end(): void; show(): void }>()
   /** What checks the partners' chains. */
   const verifiers = new WeakMap<Channel, ChainVerifier>()
 
@@ -105,7 +106,13 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
         const preimage = chain.preimage(steps)
         channel.own = { ...channel.own, stream: { ...stream, steps, preimage: toHex(preimage) } }
         saveSide(channel, true)
-        const packet = codec.encode(steps, preimage)
+        show()
+      }
+      /** Sends the last step: it stands for all before. */
+      const show = (): void => {
+        const { stream } = channel.own
+        if (!stream || stream.steps === 0) return
+        const packet = codec.encode(stream.steps, fromHex(stream.preimage, 32))
         journal.then(() => {
           if (channel.synced) links.get(channel.partner)?.sendPacket(packet)
         })
@@ -121,6 +128,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
           assertArgument(!ended, 'stream', 'one that has not ended')
           assertArgument(Number.isSafeInteger(count) && count >= 1, 'count', 'a whole number from 1')
           if (channel.phase !== 'open') throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channel.id} is ${channel.phase}`)
+          if (time.stalled()) throw new SluiceError('CHAIN_STALLED', 'no block has come for too long')
           for (let left = count; left > 0; ) {
             if (!chain || steps === chain.length) renew()
             const some = Math.min(left, chain!.length - steps)
@@ -142,7 +150,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
           if (channel.own.stream) anchor(channel, undefined, 0n)
         },
       }
-      paying.set(channel.id, stream)
+      paying.set(channel.id, { end: stream.end, show })
       return stream
     },
 
@@ -150,6 +158,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
       const channel = proofs.channelOf(link, channelId)
       const { stream } = channel.theirs
       if (!stream || channel.phase !== 'open') return // folded meanwhile: its steps were counted then
+      if (time.stalled()) return // the next one stands for it
       let verifier = verifiers.get(channel)
       if (!verifier) verifiers.set(channel, (verifier = createChainVerifier(stream, stream)))
       const paid = verifier.accept(steps, preimage)
@@ -163,7 +172,10 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
     anchored: (channel) => void verifiers.delete(channel),
 
     synced(channel) {
-      if (channel.own.stream && !paying.has(channel.id) && !channel.closing) anchor(channel, undefined, 0n)
+      if (!channel.own.stream || channel.closing) return
+      const stream = paying.get(channel.id)
+      if (stream) stream.show()
+      else anchor(channel, undefined, 0n)
     },
 
     fold(channel) {

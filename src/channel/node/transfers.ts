@@ -610,6 +610,8 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
 
   /** Whether the reporter of a failure was on the path, and signed. */
   function isTrue(lock: LockRecord, firstHop: Hex, { code, reporter, failed, signature, delegation }: Report): boolean {
+    // Only the target may say that it was itself.
+    if (failed === NO_HASH && reporter !== lock.target) return false
     if (reporter !== lock.target && reporter !== firstHop && !lock.route.some(({ node }) => node === reporter)) return false
     try {
       const signer = addressOf(

@@ -105,15 +105,8 @@ const layouts = {
   openConsent: { tokenNetwork: address, channelId: hex32, watch: raw(32), signature: bytes(1024) },
   withdrawRequest: { channelId: hex32, totalWithdraw: u128, validUntil: u64, signature: bytes(1024) },
   withdrawConfirm: { channelId: hex32, totalWithdraw: u128, validUntil: u64, signature: bytes(1024) },
-  closeRequest: {
-    channelId: hex32,
-    nonce: u64,
-    accepted: u64,
-    balance1: u128,
-    balance2: u128,
-    validUntil: u64,
-    signature: bytes(1024),
-  },
+  /** Carries no signature: with one, the partner could end the channel so even after it has refused. */
+  closeRequest: { channelId: hex32, nonce: u64, accepted: u64, balance1: u128, balance2: u128, validUntil: u64 },
   closeConfirm: { channelId: hex32, validUntil: u64, signature: bytes(1024) },
   /** A request that is not granted. `request` is the type of message, `channelId` what it was about. */
   refused: { channelId: hex32, request: u8, code: text(64), message: text(256) },

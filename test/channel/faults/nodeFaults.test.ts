@@ -176,6 +176,32 @@ describe('a payment over a mediator', () => {
   }, 240_000)
 })
 
+describe('a link that is lost', () => {
+  it('loses no last step of a stream', async () => {
+    const { alice, bob, id } = await pair(10_000n, 0n)
+    const stream = alice.node.stream({ to: bob.account, unit: 10n })
+    await stream.pay(3)
+    await eventually('the first steps', () => bob.node.channel(id).capacity === 30n)
+    let lost = 0
+    village.network.rule((from, _to, type) => (from === alice.endpoint && type === 6 && lost++ === 0 ? 'before' : undefined))
+    await stream.pay(4)
+    await eventually('the last steps', () => bob.node.channel(id).capacity === 70n)
+    expect(lost).toBeGreaterThan(1)
+  })
+
+  it('leaves a withdrawal to be asked for again', async () => {
+    const { alice, bob, id } = await pair(10_000n, 0n)
+    village.network.rule((from, _to, type) => (from === bob.endpoint && type === 21 ? 'before' : undefined))
+    const first = alice.node.withdraw(id, 4_000n, { signal: AbortSignal.timeout(700) })
+    await expect(first).rejects.toMatchObject({ code: 'ABORTED' })
+    village.network.rule(undefined)
+    await eventually('the link', () => alice.node.channel(id).online)
+    await expect(alice.node.withdraw(id, 5_000n)).rejects.toMatchObject({ code: 'CHANNEL_BUSY' })
+    expect(await alice.node.withdraw(id, 4_000n)).toMatchObject({ totalWithdraw: 4_000n, capacity: 6_000n })
+    await eventually('the same at the other end', () => bob.node.channel(id).partnerCapacity === 6_000n)
+  })
+})
+
 describe('two nodes that pay each other as fast as they can', () => {
   it('lose no payment and make none twice, while their link is cut again and again', async () => {
     const { alice, bob, id } = await pair(1_000_000n, 1_000_000n)
@@ -280,6 +306,23 @@ describe('a chain', () => {
     await village.devnet.reorg(1)
     await eventually('the answer again', async () => (await updates(id)) > 0, 20_000)
   }, 60_000)
+
+  it('that stands still lets nothing be paid, and nothing be taken', async () => {
+    const [alice, bob] = [await person('alice'), await person('bob', { stallTimeout: 2 })]
+    const { id } = await village.channel(alice, bob, 10_000n, 10_000n)
+    await pause(2_500)
+    const stalled = { code: 'CHAIN_STALLED' }
+    await expect(bob.node.pay({ to: alice.account, amount: 1n })).rejects.toMatchObject(stalled)
+    expect(() => bob.node.stream({ to: alice.account, unit: 1n }).pay()).toThrow(expect.objectContaining(stalled) as Error)
+    const paying = alice.node.pay({ to: bob.account, amount: 7n })
+    await pause(500)
+    expect(bob.node.channel(id).capacity).toBe(10_000n)
+    const keepMining = setInterval(() => void village.devnet.mine(), 200)
+    expect(await paying).toMatchObject({ state: 'done' })
+    await bob.node.pay({ to: alice.account, amount: 1n })
+    clearInterval(keepMining)
+    expect(bob.node.channel(id).capacity).toBe(10_006n)
+  }, 30_000)
 
   it('that has lost a deposit takes it from what can be spent', async () => {
     const { alice, bob, id } = await pair(1_000n, 0n)
