@@ -1,7 +1,8 @@
 import fc, { type AsyncCommand } from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { balancesOf, loadChannels, type Channel } from '../../../src/channel/node/channel.ts'
-import { proofOf } from '../../../src/channel/state/side.ts'
+import { settlementAmounts } from '../../../src/channel/state/settlement.ts'
+import { paidBy, proofOf } from '../../../src/channel/state/side.ts'
 import { encodeSteps } from '../../../src/channel/stream/streamTerms.ts'
 import { tokenNetworkDigests, tokenNetworkDomain } from '../../../src/contracts/channelTypes.ts'
 import { toHex, type Hex } from '../../../src/core/bytes.ts'
@@ -13,6 +14,7 @@ import { contractOf, eventually, pause, startVillage, type Villager, type Villag
 const RUNS = Number(process.env['SLUICE_MODEL_RUNS'] ?? 4)
 const SEED = Number(process.env['SLUICE_MODEL_SEED'] ?? Date.now() % 1_000_000_000)
 const CHALLENGE_PERIOD = 600
+const CONFIRMATIONS = 3
 
 interface KnownProof {
   readonly nonce: number
@@ -33,21 +35,36 @@ interface World {
   /** Copies of the store of each, oldest first. */
   readonly copies: Map<string, Uint8Array>[][]
   /** Every proof that a node has ever had of a partner, by who can present it. */
-  readonly proofs: { readonly by: Who; readonly channel: Hex; readonly partner: Hex; readonly proof: KnownProof }[]
+  readonly proofs: {
+    readonly by: Who
+    readonly channel: Hex
+    readonly partner: Hex
+    readonly proof: KnownProof
+    /** With the steps of its hash chain. */
+    readonly paid: bigint
+  }[]
   /** What each node had for sure in a channel when it ended, pending locks of its own aside. */
   readonly due: Map<string, bigint>
-  /** Channels in which a node went on with an old copy of its store: what only it knew is gone. */
+  /** Channels in which a node went on with an old copy of its store, or lost what was confirmed: there it may lose. */
   readonly forgot: Set<string>
 }
 
 let village: Village
+let mining: NodeJS.Timeout
 
 beforeAll(async () => {
   village = await startVillage({ challengePeriod: CHALLENGE_PERIOD, accounts: 3 * (RUNS + 30) })
+  mining = setInterval(() => void village.devnet.mine().catch(() => {}), 100)
 })
-afterAll(() => village.stop())
+afterAll(() => {
+  clearInterval(mining)
+  return village.stop()
+})
 
-const pairs = [[0, 1], [1, 2]] as const
+const pairs = [
+  [0, 1],
+  [1, 2],
+] as const
 const channelsOf = (villager: Villager): Promise<readonly Channel[]> =>
   loadChannels(memoryStore(new Map(villager.store.entries))).then(({ channels }) => channels)
 const openBetween = ({ nodes }: World, [a, b]: readonly [Who, Who]): Hex | undefined =>
@@ -66,7 +83,7 @@ async function note(world: World): Promise<void> {
       const isKnown = (known: World['proofs'][number]): boolean =>
         known.by === who && known.channel === channel.id && toHexOf(known.proof) === toHexOf(proof!)
       if (proof && !world.proofs.some(isKnown))
-        world.proofs.push({ by: who as Who, channel: channel.id, partner: channel.partner, proof })
+        world.proofs.push({ by: who as Who, channel: channel.id, partner: channel.partner, proof, paid: paidBy(channel.theirs) })
     }
   }
 }
@@ -108,16 +125,39 @@ function command(name: string, run: (world: World) => Promise<unknown>): AsyncCo
   }
 }
 
-/** At any time: no node thinks that it or its partner has more than there is; both ends add up to what is in the channel. */
+/**
+ * At any time: no node thinks that it or its partner has more than there is; both ends add up to what is in the channel; and
+ * whichever of its proofs the partner showed, or none, a node that answers gets what it was sure of.
+ */
 async function check(world: World, name: string): Promise<void> {
   for (const villager of world.nodes) {
     for (const channel of await channelsOf(villager)) {
-      if (channel.phase !== 'open') continue
+      const { id, phase, ownDeposit, theirDeposit, ownWithdrawn, theirWithdrawn, partner } = channel
+      if (phase !== 'open') continue
       const { own, theirs } = balancesOf(channel)
-      const { ownDeposit, theirDeposit, ownWithdrawn, theirWithdrawn } = channel
       expect([name, own + theirs]).toEqual([name, ownDeposit + theirDeposit - ownWithdrawn - theirWithdrawn])
+      if (world.forgot.has(`${villager.account}/${id}`)) continue
       expect([name, channel.theirs.locks.total <= theirs]).toEqual([name, true])
       expect([name, channel.own.locks.total <= own]).toEqual([name, true])
+      const answer = {
+        deposit: theirDeposit,
+        withdrawn: theirWithdrawn,
+        transferred: paidBy(channel.theirs),
+        locked: channel.theirs.locks.total,
+      }
+      const who = world.nodes.findIndex(({ account }) => account === partner)
+      const shown = world.proofs.filter(({ by, channel: of }) => by === who && of === id)
+      for (const { paid, proof } of [...shown, { paid: 0n, proof: { nonce: 0, locked: 0n } }]) {
+        const claim = { deposit: ownDeposit, withdrawn: ownWithdrawn, transferred: paid, locked: proof.locked }
+        const { pays1 } = settlementAmounts(claim, answer)
+        const least = own - channel.own.locks.total
+        expect([name, villager.name, proof.nonce, pays1 >= least || `${pays1} of ${least}`]).toEqual([
+          name,
+          villager.name,
+          proof.nonce,
+          true,
+        ])
+      }
     }
   }
 }
@@ -196,9 +236,10 @@ const commands = [
       for (const { id, phase } of before) {
         if (phase !== 'open') world.forgot.add(`${villager.account}/${id}`)
         else
-          await eventually('agreement', () => villager.node.channels().find((channel) => channel.id === id)?.online !== false).catch(() =>
-            world.forgot.add(`${villager.account}/${id}`),
-          )
+          await eventually(
+            'agreement',
+            () => villager.node.channels().find((channel) => channel.id === id)?.online !== false,
+          ).catch(() => world.forgot.add(`${villager.account}/${id}`))
       }
     }),
   ),
@@ -243,7 +284,21 @@ const commands = [
       const { wallet, account } = world.nodes[i]
       // Who cheats has only itself to blame.
       world.forgot.add(`${account}/${chosen.channel}`)
-      await tolerant(contractOf(village, wallet).close(account, chosen.partner, chosen.proof, '0x').then((sent) => sent.wait()), 3_000)
+      await tolerant(
+        contractOf(village, wallet)
+          .close(account, chosen.partner, chosen.proof, '0x')
+          .then((sent) => sent.wait()),
+        3_000,
+      )
+    }),
+  ),
+  fc.constantFrom(1, CONFIRMATIONS - 1, CONFIRMATIONS + 2).map((depth) =>
+    command(`the chain loses ${depth} blocks`, async (world) => {
+      await village.devnet.reorg(depth)
+      if (depth < CONFIRMATIONS) return
+      // Deeper than anybody looks: what was paid out of a deposit that is no more is lost. Nobody may get stuck all the same.
+      for (const { account, node, running } of world.nodes)
+        if (running) for (const { id } of node.channels()) world.forgot.add(`${account}/${id}`)
     }),
   ),
   fc.integer({ min: 1, max: 300 }).map((seconds) =>
@@ -254,28 +309,32 @@ const commands = [
   ),
 ]
 
-it(`nobody loses anything, whatever happens (seed ${SEED})`, async () => {
-  let run = 0
-  await fc.assert(
-    fc.asyncProperty(fc.commands(commands, { maxCommands: 28, size: 'max' }), async (steps) => {
-      const number = run++
-      const start = (name: string): Promise<Villager> => village.villager(`${name}${number}`)
-      const nodes = [await start('a'), await start('b'), await start('c')] as const
-      const world: World = { nodes, copies: [[], [], []], proofs: [], due: new Map(), forgot: new Set() }
-      const before = await village.devnet.provider.getBalance(village.tokenNetwork)
-      try {
-        for (const [a, b] of pairs) await village.channel(nodes[a], nodes[b], 3_000n, 2_000n)
-        await note(world)
-        await fc.asyncModelRun(() => ({ model: {}, real: world }), steps)
-        await finish(world, before)
-      } finally {
-        village.network.rule(undefined)
-        for (const villager of nodes) if (villager.running) await village.stopVillager(villager)
-      }
-    }),
-    { numRuns: RUNS, seed: SEED, endOnFailure: true },
-  )
-}, Math.max(120_000, RUNS * 30_000))
+it(
+  `nobody loses anything, whatever happens (seed ${SEED})`,
+  async () => {
+    let run = 0
+    await fc.assert(
+      fc.asyncProperty(fc.commands(commands, { maxCommands: 28, size: 'max' }), async (steps) => {
+        const number = run++
+        const start = (name: string): Promise<Villager> => village.villager(`${name}${number}`, { confirmations: CONFIRMATIONS })
+        const nodes = [await start('a'), await start('b'), await start('c')] as const
+        const world: World = { nodes, copies: [[], [], []], proofs: [], due: new Map(), forgot: new Set() }
+        const before = await village.devnet.provider.getBalance(village.tokenNetwork)
+        try {
+          for (const [a, b] of pairs) await village.channel(nodes[a], nodes[b], 3_000n, 2_000n)
+          await note(world)
+          await fc.asyncModelRun(() => ({ model: {}, real: world }), steps)
+          await finish(world, before)
+        } finally {
+          village.network.rule(undefined)
+          for (const villager of nodes) if (villager.running) await village.stopVillager(villager)
+        }
+      }),
+      { numRuns: RUNS, seed: SEED, endOnFailure: true },
+    )
+  },
+  Math.max(120_000, RUNS * 30_000),
+)
 
 /** Ends everything and counts: nobody has less than it was sure of, and nothing is left over. */
 async function finish(world: World, before: bigint): Promise<void> {
@@ -300,6 +359,7 @@ async function finish(world: World, before: bigint): Promise<void> {
     if ((await village.devnet.provider.getBalance(village.tokenNetwork)) === before) break
   }
   for (const id of ids) {
+    if ((await contract.queryFilter(contract.filters.ChannelOpened(id))).length === 0) continue // lost for good
     const [settled] = await eventually('the settlement', async () => {
       const found = await contract.queryFilter(contract.filters.ChannelSettled(id))
       return found.length > 0 ? found : undefined
@@ -308,7 +368,10 @@ async function finish(world: World, before: bigint): Promise<void> {
     const { paid1, paid2, locked1, locked2 } = settled!.args
     const ends = world.nodes.filter(({ node }) => node.channels().some((channel) => channel.id === id))
     const [low, high] = ends.map(({ account }) => account).sort() as [Hex, Hex]
-    const got = new Map([[low, paid1], [high, paid2]])
+    const got = new Map([
+      [low, paid1],
+      [high, paid2],
+    ])
     for (const { args } of unlocked) {
       const sender = args.sender.toLowerCase() as Hex
       const receiver = sender === low ? high : low

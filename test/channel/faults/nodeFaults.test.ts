@@ -33,11 +33,15 @@ async function pair(depositA = 10_000n, depositB = 10_000n): Promise<{ alice: Vi
 const touchesSide: Fate = (_write, changes) => (changes.some(({ key }) => key.startsWith('side/')) ? 'refused' : 'done')
 /** Both ends say the same of a channel. */
 const agree = (a: Villager, b: Villager, id: Hex): Promise<unknown> =>
-  eventually('agreement', () => {
-    const [one, two] = [a.node.channel(id), b.node.channel(id)]
-    const same = one.capacity === two.partnerCapacity && two.capacity === one.partnerCapacity
-    return one.online && two.online && same && one.locked + two.locked === 0n
-  }, 20_000)
+  eventually(
+    'agreement',
+    () => {
+      const [one, two] = [a.node.channel(id), b.node.channel(id)]
+      const same = one.capacity === two.partnerCapacity && two.capacity === one.partnerCapacity
+      return one.online && two.online && same && one.locked + two.locked === 0n
+    },
+    20_000,
+  )
 
 describe('a store that fails', () => {
   it.each(['refused', 'lost'] as const)('lets nothing leave that was signed, when the write is %s', async (how) => {
@@ -140,9 +144,20 @@ describe('a payment over a mediator', () => {
     const [alice, bob, carol] = [await person('alice'), await person('bob'), await person('carol')]
     const first = (await village.channel(alice, bob, 100_000n, 100_000n)).id
     const second = (await village.channel(bob, carol, 100_000n, 100_000n)).id
-    await eventually('a path', () => alice.node.pay({ to: carol.account, amount: 1n, maxFee: 0n }).then(() => true, () => false))
-    const there = [[alice, bob], [bob, carol]] as const
-    const back = [[bob, alice], [carol, bob]] as const
+    await eventually('a path', () =>
+      alice.node.pay({ to: carol.account, amount: 1n, maxFee: 0n }).then(
+        () => true,
+        () => false,
+      ),
+    )
+    const there = [
+      [alice, bob],
+      [bob, carol],
+    ] as const
+    const back = [
+      [bob, alice],
+      [carol, bob],
+    ] as const
     const towardsPayer = ['processed', 'secretRequest', 'reveal']
     let paid = 1n
     for (const [kind, type] of Object.entries(kinds)) {
@@ -159,10 +174,16 @@ describe('a payment over a mediator', () => {
             met = true
             return verdict
           })
-          const { state } = await eventually('a way to pay', () =>
-            alice.node.pay({ to: carol.account, amount: 10n, maxFee: 0n }).catch((error: { code: string }) =>
-              ['NO_ROUTE', 'CAPACITY_SHORT', 'PARTNER_OFFLINE'].includes(error.code) ? undefined : { state: error.code },
-            ), 30_000)
+          const { state } = await eventually(
+            'a way to pay',
+            () =>
+              alice.node
+                .pay({ to: carol.account, amount: 10n, maxFee: 0n })
+                .catch((error: { code: string }) =>
+                  ['NO_ROUTE', 'CAPACITY_SHORT', 'PARTNER_OFFLINE'].includes(error.code) ? undefined : { state: error.code },
+                ),
+            30_000,
+          )
           armed = false
           if (state === 'done') paid += 10n
           await agree(alice, bob, first)
@@ -393,9 +414,9 @@ async function closeWithNothing(alice: Villager, bob: Villager): Promise<void> {
   const zero = `0x${'00'.repeat(32)}`
   const { consented } = await contractOf(village, alice.wallet).channel(alice.account, bob.account)
   // A channel opened by consent is closed with the first proof, which says as little.
-  const { channels } = await (await import('../../../src/channel/node/channel.ts')).loadChannels(
-    (await import('../../../src/core/store/memoryStore.ts')).memoryStore(new Map(alice.store.entries)),
-  )
+  const { channels } = await (
+    await import('../../../src/channel/node/channel.ts')
+  ).loadChannels((await import('../../../src/core/store/memoryStore.ts')).memoryStore(new Map(alice.store.entries)))
   const channel = channels.find(({ partner, phase }) => partner === bob.account && phase === 'open')!
   const signature = channel.theirs.signature!
   const at27 = `0x${Buffer.from(signature).toString('hex')}`
