@@ -5,7 +5,6 @@ import type { TransactionCall } from '../core/chain/sender.ts'
 import { isDevelopmentChain } from '../core/chain/rpc.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { engine } from '../core/crypto/engine.ts'
-import { withDeadline } from '../core/deadline.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
@@ -19,15 +18,7 @@ import type { Discovery } from './discovery/discovery.ts'
 import { createLinks } from './link/links.ts'
 import type { Link } from './link/link.ts'
 import type { Agreements } from './node/agreements.ts'
-import {
-  capacityOf,
-  channelIdOf,
-  isSettledFor,
-  loadChannels,
-  partnerCapacityOf,
-  type Channel,
-  type Phase,
-} from './node/channel.ts'
+import { capacityOf, isSettledFor, loadChannels, partnerCapacityOf, type Channel, type Phase } from './node/channel.ts'
 import {
   createChainState,
   encodeRegistration,
@@ -41,13 +32,14 @@ import type { ChannelEvents } from './node/events.ts'
 import { createDelegations, nodeIdentity, watchOf } from './node/identity.ts'
 import { createJournal } from './node/journal.ts'
 import { createLocks } from './node/locks.ts'
+import type { CloseOptions, OpenManyRequest, OpenRequest, OperationOptions, Operations } from './node/operations.ts'
 import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
 import { createProofs, isOverdue } from './node/proofs.ts'
 import { openReleases } from './node/releases.ts'
 import { openRewind } from './node/rewind.ts'
 import { createRouting } from './node/routing.ts'
 import type { SwapOffer, Swapped, Swaps, SwapSide } from './node/swaps.ts'
-import { createStreams, type PaymentStream } from './node/streams.ts'
+import type { PaymentStream, Streams } from './node/streams.ts'
 import { createTransfers, type PayRequest } from './node/transfers.ts'
 import { NO_FEES, assertFeeSchedule, mediationFee, type FeeSchedule } from './routing/fees.ts'
 import type { TowerClient, TowersOptions } from './tower/towerClient.ts'
@@ -148,41 +140,26 @@ export interface ChannelNode {
    * first, which lets a watchtower look after the channel.
    * @throws `PAIR_HAS_CHANNEL`, `INSUFFICIENT_FUNDS`, `PEER_REFUSED`, and what sending a transaction throws.
    */
-  open(request: {
-    readonly partner: string
-    readonly deposit?: bigint | undefined
-    readonly tokenNetwork?: string | undefined
-    readonly signal?: AbortSignal | undefined
-  }): Promise<ChannelInfo>
+  open(request: OpenRequest): Promise<ChannelInfo>
   /** Opens several channels in one transaction, each as `open` does; partners that are linked are asked to consent. */
-  openMany(request: {
-    readonly channels: readonly { readonly partner: string; readonly deposit?: bigint | undefined }[]
-    readonly tokenNetwork?: string | undefined
-    readonly signal?: AbortSignal | undefined
-  }): Promise<readonly ChannelInfo[]>
+  openMany(request: OpenManyRequest): Promise<readonly ChannelInfo[]>
   /**
    * Makes the calls that this node needs no gas for: signed here, sent by anybody.
    * `open` needs a token with permits (ERC-2612).
    */
   readonly relayable: {
     /** Opens a channel, as `open` does; the deposit is taken by a permit. */
-    open(request: {
-      readonly partner: string
-      readonly deposit: bigint
-      readonly tokenNetwork?: string | undefined
-      readonly signal?: AbortSignal | undefined
-    }): Promise<TransactionCall>
+    open(request: OpenRequest & { readonly deposit: bigint }): Promise<TransactionCall>
     /** Closes a channel with the partner's last proof. */
     close(channelId: string): Promise<TransactionCall>
   }
   /** Raises this node's deposit to `totalDeposit` in all. */
-  deposit(channelId: string, totalDeposit: bigint, options?: { readonly signal?: AbortSignal | undefined }): Promise<ChannelInfo>
-  /** Takes money out of an open channel, `totalWithdraw` in all; the partner has to agree. */
-  withdraw(
-    channelId: string,
-    totalWithdraw: bigint,
-    options?: { readonly signal?: AbortSignal | undefined },
-  ): Promise<ChannelInfo>
+  deposit(channelId: string, totalDeposit: bigint, options?: OperationOptions): Promise<ChannelInfo>
+  /**
+   * Takes money out of an open channel, `totalWithdraw` in all; the partner has to agree. One whose answer did not come can be
+   * asked for again.
+   */
+  withdraw(channelId: string, totalWithdraw: bigint, options?: OperationOptions): Promise<ChannelInfo>
   /**
    * Pays. Resolves when the money is the target's for good.
    * @throws `NO_ROUTE`, `CAPACITY_SHORT`, `FEE_TOO_HIGH`, `PARTNER_OFFLINE`, `PAYMENT_FAILED`, `PAYMENT_EXPIRED`,
@@ -194,7 +171,11 @@ export interface ChannelNode {
    * Pays the direct partner `to` by a hash chain: for many small payments in a row, which then cost a hash each.
    * @throws `CHANNEL_NOT_FOUND`, `CHANNEL_BUSY` if the channel has a stream already.
    */
-  stream(request: { readonly to: string; readonly unit: bigint; readonly tokenNetwork?: string | undefined }): PaymentStream
+  stream(request: {
+    readonly to: string
+    readonly unit: bigint
+    readonly tokenNetwork?: string | undefined
+  }): Promise<PaymentStream>
   /**
    * Swaps an amount in one token network for an amount in another with the node of `to`: both are paid, or neither.
    * @throws `PEER_REFUSED`, `PARTNER_OFFLINE`, and what `pay` throws.
@@ -209,12 +190,9 @@ export interface ChannelNode {
    * Ends a channel: together with the partner if it is there and agrees, which pays out at once; else by the last proof,
    * which pays out after the challenge period.
    */
-  close(
-    channelId: string,
-    options?: { readonly how?: 'together' | 'alone' | undefined; readonly signal?: AbortSignal | undefined },
-  ): Promise<ChannelInfo>
+  close(channelId: string, options?: CloseOptions): Promise<ChannelInfo>
   /** Settles a closed channel whose challenge period is over; see `autoSettle`. */
-  settle(channelId: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<ChannelInfo>
+  settle(channelId: string, options?: OperationOptions): Promise<ChannelInfo>
   /** Every channel of this node, settled ones too. */
   channels(): readonly ChannelInfo[]
   /** @throws `CHANNEL_NOT_FOUND` */
@@ -233,8 +211,6 @@ export interface ChannelNode {
 
 /** Payments that may wait to be taken from {@link ChannelNode.incoming}. */
 const MAX_INCOMING = 10_000
-/** Milliseconds to wait for a partner to see a deposit. */
-const SEEN_TIMEOUT = 30_000
 /** Milliseconds between two looks at what waits for something. */
 const TICK = 1_000
 
@@ -377,7 +353,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
             locks.unlocked(channel, lock!, message.secret)
             break
           case 'stream':
-            streams.anchored(channel)
+            if (streams) streams.anchored(channel)
+            else void streaming()
             break
           case 'remove':
             break
@@ -391,13 +368,22 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       },
       synced(channel) {
         locks.pursue(channel)
-        streams.synced(channel)
+        if (streams) streams.synced(channel)
+        else if (channel.own.stream) void streaming().then((loaded) => channel.synced && loaded.synced(channel))
         towers?.changed(channel)
         routing.changed(channel)
       },
       mayRemove: (lock) => locks.mayRemove(lock),
     })
-    const streams = createStreams(context, proofs)
+    /** Loaded when somebody pays by a hash chain. */
+    let streams: Streams | undefined
+    const streaming = async (): Promise<Streams> => {
+      const { createStreams } = await import('./node/streams.ts')
+      return (streams ??= createStreams(context, proofs))
+    }
+    const fold = async (channel: Channel): Promise<void> => {
+      if (channel.own.stream && channel.synced) (await streaming()).fold(channel)
+    }
     const routing = createRouting({ context, chain, fees, revealTimeout, isSigner: delegations.isSigner })
     const transfers = createTransfers(context, proofs, {
       store,
@@ -442,7 +428,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     let agreeing: Promise<Agreements> | undefined
     const agreements = (): Promise<Agreements> =>
       (agreeing ??= import('./node/agreements.ts').then(({ createAgreements }) =>
-        createAgreements(context, proofs, { consent: options.consent, fold: streams.fold }),
+        createAgreements(context, proofs, { consent: options.consent, fold }),
       ))
     const chainState = createChainState(
       context,
@@ -505,7 +491,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         case 'stream':
           return proofs.accept(link, message)
         case 'step':
-          return streams.onStep(link, message)
+          if (streams) return streams.onStep(link, message)
+          return streaming().then(() => proofs.sync(proofs.channelOf(link, message.channelId))) // then it is shown again
         case 'processed':
           return proofs.processed(link, message)
         case 'sync':
@@ -651,52 +638,10 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       return channel
     }
 
-    /** Finds out the id of the next channel with a partner, and has it consent if it is there. */
-    async function prepareOpening(at: Hex, to: string, signal: AbortSignal | undefined) {
-      const partner = to.toLowerCase() as Hex
-      const shown = await chain.channel(at, partner)
-      const link =
-        links.get(partner) ??
-        (await links.connect(partner, { signal }).catch((error: unknown) => {
-          if (isSluiceError(error, 'ABORTED')) throw error
-          return undefined // opened without its consent then
-        }))
-      const channelId = channelIdOf(at, account, partner, Number(shown.epoch) + 1)
-      // While the pair has a channel there is nothing to consent to: the transaction will say so.
-      const free = shown.state !== 1n && shown.state !== 2n
-      const consent = link && free ? await (await agreements()).open(link, at, channelId, signal) : undefined
-      return { partner, channelId, consent }
-    }
-
-    /** Waits until both nodes have seen a channel. */
-    async function opened(channelId: Hex, deposit: bigint, signal: AbortSignal | undefined): Promise<ChannelInfo> {
-      await until('confirmation of the channel', () => (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit, signal)
-      const channel = channels.get(channelId)!
-      await seen(channel, deposit, signal)
-      return info(channel)
-    }
-
-    /** Waits until something about a channel holds, or the time is over. */
-    const until = (what: string, holds: () => boolean, signal: AbortSignal | undefined, ms?: number): Promise<void> =>
-      withDeadline({ what, ms, signal, clock }, async (ended) => {
-        while (!holds() && !ended.aborted) await clock.sleep(20, ended).catch(() => {})
-      })
-
-    /** Waits until the partner has seen our deposit, if it is there: before, it can't be spent. */
-    const seen = (channel: Channel, deposit: bigint, signal: AbortSignal | undefined): Promise<void> =>
-      until(
-        'confirmation of the partner',
-        () => channel.seenDeposit >= deposit || !links.get(channel.partner),
-        signal,
-        SEEN_TIMEOUT,
-      ).catch((error: unknown) => {
-        if (!isSluiceError(error, 'TIMEOUT')) throw error
-      })
-
-    /** From now on nothing more is taken in a channel: it is closed with what was accepted before. */
-    function endIn(channel: Channel): void {
-      channel.closing = { amount: 0n, validUntil: Number.MAX_SAFE_INTEGER }
-      proofs.saveChannel(channel)
+    /** Loaded with the first call that needs the chain. */
+    const operations = async (): Promise<Operations> => {
+      const { createOperations } = await import('./node/operations.ts')
+      return createOperations({ context, chain, signer, proofs, chainState, agreements, fold, only })
     }
 
     let stopped: Promise<void> | undefined
@@ -722,63 +667,16 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       events,
       alarm,
 
-      async open({ partner, deposit = 0n, tokenNetwork, signal }) {
-        const at = only(tokenNetwork)
-        const opening = await prepareOpening(at, partner, signal)
-        await (await chain.transactions()).open(at, { ...opening, deposit }, { signal })
-        return opened(opening.channelId, deposit, signal)
-      },
-
-      async openMany({ channels: wanted, tokenNetwork, signal }) {
-        const at = only(tokenNetwork)
-        const openings = []
-        for (const { partner, deposit = 0n } of wanted) openings.push({ ...(await prepareOpening(at, partner, signal)), deposit })
-        await (await chain.transactions()).openMany(at, openings, { signal })
-        return Promise.all(openings.map(({ channelId, deposit }) => opened(channelId, deposit, signal)))
-      },
-
+      open: async (request) => info(await (await operations()).open(request)),
+      openMany: async (request) => (await (await operations()).openMany(request)).map(info),
       relayable: {
-        async open({ partner, deposit, tokenNetwork, signal }) {
-          const at = only(tokenNetwork)
-          const { relayableOpen } = await import('./node/relay.ts')
-          const { channelId, partner: to, consent } = await prepareOpening(at, partner, signal)
-          return relayableOpen(context, signer, chain.networks.get(at)!, channelId, to, deposit, consent)
-        },
-        async close(channelId) {
-          const channel = find(channelId)
-          const { relayableClose } = await import('./node/relay.ts')
-          endIn(channel)
-          await journal.settled()
-          const proof = chainState.theirProof(channel)
-          return relayableClose(
-            context,
-            channel,
-            chain.account,
-            proof ?? NO_PROOF,
-            proof ? chainState.theirDigest(channel) : NONE,
-          )
-        },
+        open: async (request) => (await operations()).relayable.open(request),
+        close: async (channelId) => (await operations()).relayable.close(channelId),
       },
-
-      async deposit(channelId, totalDeposit, { signal } = {}) {
-        const channel = find(channelId)
-        const more = totalDeposit - channel.ownDeposit
-        assertArgument(more > 0n, 'totalDeposit', `above ${channel.ownDeposit}`)
-        await (await chain.transactions()).deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal })
-        await until('confirmation of the deposit', () => channel.ownDeposit >= totalDeposit, signal)
-        await seen(channel, totalDeposit, signal)
-        return info(channel)
-      },
-
-      async withdraw(channelId, totalWithdraw, { signal } = {}) {
-        const channel = find(channelId)
-        const { validUntil, signature } = await (await agreements()).withdraw(channel, totalWithdraw, signal)
-        await (
-          await chain.transactions()
-        ).withdraw(channel.tokenNetwork, channel.partner, totalWithdraw, validUntil, signature, { signal })
-        await until('confirmation of the withdrawal', () => channel.ownWithdrawn >= totalWithdraw, signal)
-        return info(channel)
-      },
+      deposit: async (channelId, total, options) => info(await (await operations()).deposit(channelId, total, options)),
+      withdraw: async (channelId, total, options) => info(await (await operations()).withdraw(channelId, total, options)),
+      close: async (channelId, options) => info(await (await operations()).close(channelId, options)),
+      settle: async (channelId, options) => info(await (await operations()).settle(channelId, options)),
 
       pay: ({ to, tokenNetwork, id, ...request }) => {
         assertArgument(request.amount > 0n, 'amount', 'at least 1')
@@ -792,13 +690,13 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         })
       },
 
-      stream({ to, unit, tokenNetwork }) {
+      async stream({ to, unit, tokenNetwork }) {
         const at = only(tokenNetwork)
         const channel = [...channels.values()].find(
           ({ partner, tokenNetwork: network, phase }) => partner === to.toLowerCase() && network === at && phase === 'open',
         )
         if (!channel) throw noChannel(`with ${to}`)
-        return streams.open(channel, unit)
+        return (await streaming()).open(channel, unit)
       },
 
       async swap({ to, give, take, signal }) {
@@ -807,74 +705,6 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           return { tokenNetwork: only(tokenNetwork), amount }
         }
         return (await swapping()).offer(to.toLowerCase() as Hex, side(give), side(take), signal)
-      },
-
-      async close(channelId, { how, signal } = {}) {
-        const channel = find(channelId)
-        if (channel.phase === 'open' && channel.synced && !channel.closing) streams.fold(channel)
-        if (how !== 'alone') {
-          try {
-            await until(
-              'receipts of the last payments',
-              () => channel.unacked.size === 0 || !channel.synced,
-              signal,
-              SEEN_TIMEOUT,
-            )
-            const { balance1, balance2, validUntil, signature } = await (await agreements()).close(channel, signal)
-            const pair = channel.first ? ([account, channel.partner] as const) : ([channel.partner, account] as const)
-            const none = new Uint8Array(0)
-            await (
-              await chain.transactions()
-            ).closeCooperatively(
-              channel.tokenNetwork,
-              pair,
-              [balance1, balance2],
-              validUntil,
-              channel.first ? [none, signature] : [signature, none],
-              { signal },
-            )
-            await until('confirmation of the closing', () => channel.phase === 'settled', signal)
-            return info(channel)
-          } catch (error) {
-            if (
-              how === 'together' ||
-              !isSluiceError(error) ||
-              isSluiceError(error, 'ABORTED') ||
-              isSluiceError(error, 'CHANNEL_NOT_OPEN')
-            )
-              throw error
-            log.info('the channel is closed alone', { channelId: channel.id, code: error.code, reason: error.shortMessage })
-          }
-        }
-        const { closing } = channel
-        endIn(channel)
-        try {
-          const proof = chainState.theirProof(channel) ?? NO_PROOF
-          await (await chain.transactions()).close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
-        } catch (error) {
-          if (!isSluiceError(error, 'TRANSACTION_UNKNOWN')) {
-            channel.closing = closing // it has not happened, and won't
-            proofs.saveChannel(channel)
-          }
-          throw error
-        }
-        await until('confirmation of the closing', () => channel.phase !== 'open', signal)
-        return info(channel)
-      },
-
-      async settle(channelId, { signal } = {}) {
-        const channel = find(channelId)
-        const { presented, closedByUs, partner } = channel
-        if (channel.phase === 'open' || !presented)
-          throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channelId} is ${channel.phase}, not closed`, {
-            details: { channelId },
-          })
-        if (channel.phase === 'closed') {
-          const [closer, other] = closedByUs ? [account, partner] : [partner, account]
-          await (await chain.transactions()).settle(channel.tokenNetwork, channel.id, closer, other, presented, { signal })
-          await until('confirmation of the settlement', () => channel.phase === 'settled', signal)
-        }
-        return info(channel)
       },
 
       channels: () => [...channels.values()].map(info),
@@ -926,21 +756,6 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     }
   }
 }
-
-const NONE: Hex = `0x${'00'.repeat(32)}`
-const EMPTY = new Uint8Array(0)
-/** What a channel is closed with if the partner has signed nothing. */
-const NO_PROOF = {
-  nonce: 0,
-  transferred: 0n,
-  locked: 0n,
-  locksroot: NONE,
-  stream: NONE,
-  ref: NONE,
-  watch: NONE,
-  signature: EMPTY,
-  steps: EMPTY,
-} as const
 
 /** Payments as they come in, until either signal fires. @throws `OVERLOADED` when they are not taken. */
 async function* incoming(

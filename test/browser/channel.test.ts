@@ -18,6 +18,9 @@ let browser: Browser
 let context: BrowserContext
 let settings: NodeSettings
 
+/** What becomes true by itself. */
+const soon = <T>(look: () => T) => expect.poll(look, { timeout: 20_000 })
+
 beforeAll(async () => {
   town = await startTown()
   listening = [await listenWebSocketPeer(), await listenWebSocketPeer()]
@@ -95,30 +98,30 @@ test('a page opens a channel, pays and is paid, over a mediator too, and goes on
   expect(await call(page, 'pay', bob.wallet.address, '300')).toBe('done')
   expect(bob.node.channel(id)).toMatchObject({ capacity: 300n, partnerCapacity: 700n })
   await bob.node.pay({ to: wallet.address, amount: 100n })
-  await expect.poll(() => call(page, 'received')).toBe('100')
+  await soon(() => call(page, 'received')).toBe('100')
 
   // Over Bob, who takes a fee of 1, and back.
   const arrived = new Promise((resolve) => carol.node.events.once('received', resolve))
   await payOver(() => call(page, 'pay', carol.wallet.address, '50'))
   expect(await arrived).toMatchObject({ amount: 50n, from: wallet.address.toLowerCase() })
-  await expect.poll(async () => (await call(page, 'channels'))[0]).toMatchObject({ capacity: '749', partnerCapacity: '251' })
+  await soon(async () => (await call(page, 'channels'))[0]).toMatchObject({ capacity: '749', partnerCapacity: '251' })
   await payOver(() => carol.node.pay({ to: wallet.address, amount: 20n, maxFee: 1n }))
-  await expect.poll(() => call(page, 'received')).toBe('120')
-  await expect.poll(async () => (await call(page, 'channels'))[0]).toMatchObject({ capacity: '769', partnerCapacity: '231' })
+  await soon(() => call(page, 'received')).toBe('120')
+  await soon(async () => (await call(page, 'channels'))[0]).toMatchObject({ capacity: '769', partnerCapacity: '231' })
   const before = await call(page, 'kept')
   expect(before.delegations).toHaveLength(1)
 
   await page.reload()
   await ready(page)
   expect(await call(page, 'start', settings)).toBeUndefined()
-  await expect.poll(() => call(page, 'channels')).toEqual([
+  await soon(() => call(page, 'channels')).toEqual([
     { id, phase: 'open', capacity: '769', partnerCapacity: '231', online: true },
   ])
   expect(await call(page, 'pay', bob.wallet.address, '69')).toBe('done')
   await bob.node.pay({ to: wallet.address, amount: 10n })
-  await expect.poll(() => call(page, 'received')).toBe('10')
+  await soon(() => call(page, 'received')).toBe('10')
   await payOver(() => call(page, 'pay', carol.wallet.address, '9'))
-  await expect.poll(async () => (await call(page, 'channels'))[0]).toMatchObject({ capacity: '700', partnerCapacity: '300' })
+  await soon(async () => (await call(page, 'channels'))[0]).toMatchObject({ capacity: '700', partnerCapacity: '300' })
 
   // The same session key, which goes on counting; nothing had to be recovered, and the wallet was asked nothing.
   const after = await call(page, 'kept')
@@ -143,8 +146,8 @@ test('a second tab does not get the store, until the first is closed', async () 
   const id = await call(first, 'open', bob.wallet.address, '10')
   expect(await call(first, 'pay', bob.wallet.address, '4')).toBe('done')
   await first.close()
-  await expect.poll(() => call(second, 'start', settings)).toBeUndefined()
-  await expect.poll(() => call(second, 'channels')).toMatchObject([{ id, capacity: '6', online: true }])
+  await soon(() => call(second, 'start', settings)).toBeUndefined()
+  await soon(() => call(second, 'channels')).toMatchObject([{ id, capacity: '6', online: true }])
   expect(prompts.filter((method) => method === 'eth_signTypedData_v4')).toHaveLength(1)
 })
 

@@ -14,7 +14,7 @@ afterAll(() => town.stop())
 
 it('pays by the step, over several chains, and beside other payments', async () => {
   const { id } = await town.channel(alice, bob, 10_000n)
-  const stream = alice.node.stream({ to: bob.wallet.address, unit: 2n })
+  const stream = await alice.node.stream({ to: bob.wallet.address, unit: 2n })
   for (let i = 0; i < 1_500; i++) {
     await stream.pay()
     if (i % 400 === 0) await alice.node.pay({ to: bob.wallet.address, amount: 5n })
@@ -33,7 +33,7 @@ it('pays by the step, over several chains, and beside other payments', async () 
 
 it('is paid on chain with the last step, without the payer', async () => {
   const { id } = await town.channel(alice, bob, 1_000n)
-  const stream = alice.node.stream({ to: bob.wallet.address, unit: 1n })
+  const stream = await alice.node.stream({ to: bob.wallet.address, unit: 1n })
   void stream.pay(300)
   await eventually('steps', () => bob.node.channel(id).capacity === 300n)
   await alice.node.stop()

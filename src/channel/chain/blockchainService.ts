@@ -113,7 +113,7 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
   const transactions = (): Promise<Transactions> => {
     if (!sending) {
       sending = import('./transactions.ts').then(({ createTransactions }) =>
-        createTransactions({ signer, networks, store, clock, log, pollInterval }),
+        createTransactions({ signer, networks, store, clock, log, confirmations, pollInterval }),
       )
       sending.catch(() => (sending = undefined)) // the next call tries again
     }

@@ -21,6 +21,8 @@ export interface TransactionsOptions {
   readonly signer: Signer
   readonly networks: ReadonlyMap<Hex, TokenNetworkInfo>
   readonly store: Store
+  /** How deep a transaction must lie to be done: until then one that a reorganisation undoes is sent again. */
+  readonly confirmations: number
   readonly pollInterval?: number | undefined
   readonly clock: Clock
   readonly log: Logger
@@ -93,10 +95,10 @@ export interface Transactions {
 
 /** Creates the sender of a node, and takes up what an earlier run has left. @throws `STORE_LOCKED`, `RPC_FAILED`. */
 export async function createTransactions(options: TransactionsOptions): Promise<Transactions> {
-  const { signer, networks, store, clock, log, pollInterval } = options
+  const { signer, networks, store, clock, log, confirmations, pollInterval } = options
   const provider = signer.provider as Provider
   const interfaces = [tokenNetworkInterface, secretRegistryInterface]
-  const sender = await createSender({ signer, store, clock, log, pollInterval, interfaces })
+  const sender = await createSender({ signer, store, clock, log, confirmations, pollInterval, interfaces })
   const rpc = createRpc({ provider, clock })
   const encode = tokenNetworkInterface.encodeFunctionData.bind(tokenNetworkInterface) as unknown as (
     name: string,

@@ -61,7 +61,7 @@ export interface AgreementOptions {
   /** Whether a channel that a peer wants to open is welcome. @default every one */
   readonly consent?: ((request: { readonly account: Hex; readonly tokenNetwork: Hex }) => boolean) | undefined
   /** Ends this node's stream in a channel, so that it can be closed. */
-  fold(channel: Channel): void
+  fold(channel: Channel): Promise<void>
   /** Milliseconds to wait for the partner's answer. @default 15000 */
   readonly answerTimeout?: number | undefined
 }
@@ -253,7 +253,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
           throw new SluiceError('CHANNEL_BUSY', 'the channel is being closed already')
       } catch (error) {
         if (!isSluiceError(error)) throw error
-        if (channel.phase === 'open' && !channel.closing) options.fold(channel) // so that the next request finds it quiet
+        if (channel.phase === 'open' && !channel.closing) void options.fold(channel) // so that the next request finds it quiet
         return refuse(link, 'closeRequest', channelId, error.code, error.shortMessage)
       }
       const digest = context.digests(channel.tokenNetwork).CooperativeClose({ channelId, balance1, balance2, validUntil })

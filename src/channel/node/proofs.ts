@@ -3,7 +3,7 @@
  * again. A payment is verified in `accept`, and nowhere else.
  * @module
  */
-import { equalBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
+import { equalBytes, toHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
@@ -39,8 +39,7 @@ import {
 } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import { encode } from '../wire/codec.ts'
-import { createChainVerifier } from '../stream/chain.ts'
-import { catchUpStream } from './streams.ts'
+import { assertPaid } from '../stream/streamTerms.ts'
 
 /** What the payments above learn from the exchange. */
 export interface ProofHandlers {
@@ -335,7 +334,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         })
       }
       // The signature covers the chain, not how far it has been paid.
-      if (given.stream) createChainVerifier(given.stream).accept(given.stream.steps, fromHex(given.stream.preimage, 32))
+      if (given.stream) assertPaid(given.stream, given.stream)
       // What was locked before is locked still, was paid, or may be taken out.
       let least = paidBy(side)
       for (const lock of ours ? [] : side.locks.locks.values()) {
@@ -514,6 +513,15 @@ function unknownLock(lock: { index: number; amount: bigint; expiry: number; secr
     givenBack: false,
     publicAt: 0,
   }
+}
+
+/** Brings this node's stream as far as the partner can prove that it was shown. @throws `PROOF_INVALID` */
+function catchUpStream(channel: Channel, steps: number, preimage: Hex): boolean {
+  const { stream } = channel.own
+  if (!stream || steps <= stream.steps) return false
+  assertPaid(stream, { steps, preimage })
+  channel.own = { ...channel.own, stream: { ...stream, steps, preimage } }
+  return true
 }
 
 /** Whether a channel has waited long enough to send again. */

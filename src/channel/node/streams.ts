@@ -185,12 +185,3 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
     },
   }
 }
-
-/** Brings this node's stream as far as the partner can prove that it was shown. @throws `PROOF_INVALID` */
-export function catchUpStream(channel: Channel, steps: number, preimage: Hex): boolean {
-  const { stream } = channel.own
-  if (!stream || steps <= stream.steps) return false
-  createChainVerifier(stream, stream).accept(steps, fromHex(preimage, 32))
-  channel.own = { ...channel.own, stream: { ...stream, steps, preimage } }
-  return true
-}

@@ -106,6 +106,8 @@ export function prepareSearch(table: Readonly<GraphTable>, terms: Terms): Search
   /**
    * By node: what the way from the source costs at least, by Dijkstra's algorithm with a ring of buckets for a queue (Dial).
    * For that costs are counted in whole steps, rounded down: bounds that are a little low cost less than a heap.
+   *
+   * It ends at the target: a node beyond costs at least as much, and little is searched there.
    */
   function leastCosts(): Int32Array {
     const costs = new Int32Array(size).fill(UNREACHED)
@@ -118,7 +120,8 @@ export function prepareSearch(table: Readonly<GraphTable>, terms: Terms): Search
     costs[from] = 0
     ring[0] = from
     after[from] = -1
-    for (let cost = 0, waiting = 1; waiting > 0; cost++) {
+    let cost = 0
+    for (let waiting = 1; waiting > 0 && cost < costs[to]!; cost++) {
       // No hop costs nothing, so none comes back into the bucket that is emptied.
       for (let node = ring[cost % RING]!; node >= 0; node = after[node]!) {
         waiting--
@@ -148,6 +151,7 @@ export function prepareSearch(table: Readonly<GraphTable>, terms: Terms): Search
       }
       ring[cost % RING] = -1
     }
+    if (costs[to] !== UNREACHED) for (let node = 0; node < size; node++) if (costs[node]! > cost) costs[node] = cost
     for (const node of avoidNodes) costs[node] = UNREACHED
     return costs
   }

@@ -2,9 +2,9 @@
  * What a hash chain looks like to the contracts (docs/channel.md, Hash chains).
  * @module
  */
-import { fromHex, type Hex } from '../../core/bytes.ts'
+import { fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
-import { assertArgument } from '../../core/errors.ts'
+import { assertArgument, SluiceError } from '../../core/errors.ts'
 
 /** The most steps of one chain: what the contract hashes, and it counts from the anchor. */
 export const MAX_STEPS = 1024
@@ -37,6 +37,15 @@ export function streamHash({ anchor, unit, length }: StreamTerms): Uint8Array {
  */
 export function encodeSteps({ preimage, unit, length, steps }: Omit<StreamTerms, 'anchor'> & PaidSteps): Uint8Array {
   return encodeWords(fromHex(preimage, 32, 'preimage'), [unit, length, steps])
+}
+
+/** Checks how far a chain is said to be paid, from the anchor. @throws `PROOF_INVALID` */
+export function assertPaid({ anchor, length }: Omit<StreamTerms, 'unit'>, { steps, preimage }: PaidSteps): void {
+  const { sha256 } = engine()
+  let value = fromHex(preimage, 32)
+  for (let i = 0; i < steps && steps <= Math.min(length, MAX_STEPS); i++) value = sha256(value)
+  if (toHex(value) === anchor) return
+  throw new SluiceError('PROOF_INVALID', `the preimage doesn't pay ${steps} steps of the chain`, { details: { field: 'preimage' } })
 }
 
 /** ABI: one word of 32 bytes each. */

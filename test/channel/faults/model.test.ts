@@ -186,7 +186,7 @@ const commands = [
       const [from, to] = turned(pair, turn).map((i) => nodes[i]) as [Villager, Villager]
       if (!from.running) return
       try {
-        const stream = from.node.stream({ to: to.account, unit: 2n })
+        const stream = await from.node.stream({ to: to.account, unit: 2n })
         await stream.pay(steps)
         await pause(20)
         if (end) stream.end()

@@ -124,7 +124,9 @@ describe('an old copy of a store', () => {
     await pause(600)
     expect(alice.node.channel(id).online).toBe(false)
     const offline = expect.objectContaining({ code: 'PARTNER_OFFLINE' }) as Error
-    expect(() => alice.node.stream({ to: bob.account, unit: 1n }).pay()).toThrow(offline)
+    const stream = await alice.node.stream({ to: bob.account, unit: 1n })
+    expect(() => stream.pay()).toThrow(offline)
+    stream.end()
     expect((await stored(alice.store.entries, id)).own.nonce).toBeLessThan(5)
     village.network.rule(undefined)
     expect(await paying).not.toBe('paid')
@@ -200,7 +202,7 @@ describe('a payment over a mediator', () => {
 describe('a link that is lost', () => {
   it('loses no last step of a stream', async () => {
     const { alice, bob, id } = await pair(10_000n, 0n)
-    const stream = alice.node.stream({ to: bob.account, unit: 10n })
+    const stream = await alice.node.stream({ to: bob.account, unit: 10n })
     await stream.pay(3)
     await eventually('the first steps', () => bob.node.channel(id).capacity === 30n)
     let lost = 0
@@ -334,7 +336,9 @@ describe('a chain', () => {
     await pause(2_500)
     const stalled = { code: 'CHAIN_STALLED' }
     await expect(bob.node.pay({ to: alice.account, amount: 1n })).rejects.toMatchObject(stalled)
-    expect(() => bob.node.stream({ to: alice.account, unit: 1n }).pay()).toThrow(expect.objectContaining(stalled) as Error)
+    const stream = await bob.node.stream({ to: alice.account, unit: 1n })
+    expect(() => stream.pay()).toThrow(expect.objectContaining(stalled) as Error)
+    stream.end()
     const paying = alice.node.pay({ to: bob.account, amount: 7n })
     await pause(500)
     expect(bob.node.channel(id).capacity).toBe(10_000n)

@@ -1,0 +1,266 @@
+/**
+ * What a node does on chain when it is asked to: opens channels, pays in, takes out, closes, settles. Loaded with the first of
+ * these calls: who only pays and is paid does without.
+ * @module
+ */
+import type { Signer } from 'ethers'
+import type { Hex } from '../../core/bytes.ts'
+import type { TransactionCall } from '../../core/chain/sender.ts'
+import { withDeadline } from '../../core/deadline.ts'
+import { assertArgument, isSluiceError, SluiceError } from '../../core/errors.ts'
+import type { BlockchainService } from '../chain/blockchainService.ts'
+import type { Agreements } from './agreements.ts'
+import { channelIdOf, type Channel } from './channel.ts'
+import { noChannel, type ChainState } from './chainState.ts'
+import type { NodeContext } from './context.ts'
+import type { Proofs } from './proofs.ts'
+import { relayableClose, relayableOpen } from './relay.ts'
+
+/** Options of each operation. */
+export interface OperationOptions {
+  /** Stops waiting; what was sent to the chain is seen through all the same. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A channel to open. */
+export interface OpenRequest extends OperationOptions {
+  readonly partner: string
+  /** In the token's smallest unit. @default 0n */
+  readonly deposit?: bigint | undefined
+  /** @default the node's only one */
+  readonly tokenNetwork?: string | undefined
+}
+
+/** Channels to open together. */
+export interface OpenManyRequest extends OperationOptions {
+  readonly channels: readonly Pick<OpenRequest, 'partner' | 'deposit'>[]
+  /** @default the node's only one */
+  readonly tokenNetwork?: string | undefined
+}
+
+/** How to end a channel. */
+export interface CloseOptions extends OperationOptions {
+  /** @default together if the partner is there and agrees, else alone */
+  readonly how?: 'together' | 'alone' | undefined
+}
+
+/** See {@link createOperations}; what each does is told by the `ChannelNode`. */
+export interface Operations {
+  open(request: OpenRequest): Promise<Channel>
+  openMany(request: OpenManyRequest): Promise<readonly Channel[]>
+  readonly relayable: {
+    open(request: OpenRequest & { readonly deposit: bigint }): Promise<TransactionCall>
+    close(channelId: string): Promise<TransactionCall>
+  }
+  deposit(channelId: string, totalDeposit: bigint, options?: OperationOptions): Promise<Channel>
+  withdraw(channelId: string, totalWithdraw: bigint, options?: OperationOptions): Promise<Channel>
+  close(channelId: string, options?: CloseOptions): Promise<Channel>
+  settle(channelId: string, options?: OperationOptions): Promise<Channel>
+}
+
+/** What the operations stand on. */
+export interface OperationParts {
+  readonly context: NodeContext
+  readonly chain: BlockchainService
+  readonly signer: Signer
+  readonly proofs: Proofs
+  readonly chainState: ChainState
+  agreements(): Promise<Agreements>
+  /** Ends this node's stream in a channel. */
+  fold(channel: Channel): Promise<void>
+  /** The node's token network if none is named. @throws `BAD_ARGUMENT` */
+  only(tokenNetwork: string | undefined): Hex
+}
+
+/** Milliseconds to wait for a partner to see a deposit. */
+const SEEN_TIMEOUT = 30_000
+
+/** Creates what a node does on chain. */
+export function createOperations(parts: OperationParts): Operations {
+  const { context, chain, signer, proofs, chainState, agreements, fold, only } = parts
+  const { account, channels, clock, journal, links, log } = context
+
+  const find = (channelId: string): Channel => {
+    const channel = channels.get(channelId.toLowerCase() as Hex)
+    if (!channel) throw noChannel(channelId)
+    return channel
+  }
+
+  /** Finds out the id of the next channel with a partner, and has it consent if it is there. */
+  async function prepareOpening(at: Hex, to: string, signal: AbortSignal | undefined) {
+    const partner = to.toLowerCase() as Hex
+    const shown = await chain.channel(at, partner)
+    const link =
+      links.get(partner) ??
+      (await links.connect(partner, { signal }).catch((error: unknown) => {
+        if (isSluiceError(error, 'ABORTED')) throw error
+        return undefined // opened without its consent then
+      }))
+    const channelId = channelIdOf(at, account, partner, Number(shown.epoch) + 1)
+    // While the pair has a channel there is nothing to consent to: the transaction will say so.
+    const free = shown.state !== 1n && shown.state !== 2n
+    const consent = link && free ? await (await agreements()).open(link, at, channelId, signal) : undefined
+    return { partner, channelId, consent }
+  }
+
+  /** Waits until both nodes have seen a channel. */
+  async function opened(channelId: Hex, deposit: bigint, signal: AbortSignal | undefined): Promise<Channel> {
+    await until('confirmation of the channel', () => (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit, signal)
+    const channel = channels.get(channelId)!
+    await seen(channel, deposit, signal)
+    return channel
+  }
+
+  /** Waits until something about a channel holds, or the time is over. */
+  const until = (what: string, holds: () => boolean, signal: AbortSignal | undefined, ms?: number): Promise<void> =>
+    withDeadline({ what, ms, signal, clock }, async (ended) => {
+      while (!holds() && !ended.aborted) await clock.sleep(20, ended).catch(() => {})
+    })
+
+  /** Waits until the partner has seen our deposit, if it is there: before, it can't be spent. */
+  const seen = (channel: Channel, deposit: bigint, signal: AbortSignal | undefined): Promise<void> =>
+    until(
+      'confirmation of the partner',
+      () => channel.seenDeposit >= deposit || !links.get(channel.partner),
+      signal,
+      SEEN_TIMEOUT,
+    ).catch((error: unknown) => {
+      if (!isSluiceError(error, 'TIMEOUT')) throw error
+    })
+
+  /** From now on nothing more is taken in a channel: it is closed with what was accepted before. */
+  function endIn(channel: Channel): void {
+    channel.closing = { amount: 0n, validUntil: Number.MAX_SAFE_INTEGER }
+    proofs.saveChannel(channel)
+  }
+
+  return {
+    async open({ partner, deposit = 0n, tokenNetwork, signal }) {
+      const at = only(tokenNetwork)
+      const opening = await prepareOpening(at, partner, signal)
+      await (await chain.transactions()).open(at, { ...opening, deposit }, { signal })
+      return opened(opening.channelId, deposit, signal)
+    },
+
+    async openMany({ channels: wanted, tokenNetwork, signal }) {
+      const at = only(tokenNetwork)
+      const openings = []
+      for (const { partner, deposit = 0n } of wanted) openings.push({ ...(await prepareOpening(at, partner, signal)), deposit })
+      await (await chain.transactions()).openMany(at, openings, { signal })
+      return Promise.all(openings.map(({ channelId, deposit }) => opened(channelId, deposit, signal)))
+    },
+
+    relayable: {
+      async open({ partner, deposit, tokenNetwork, signal }) {
+        const at = only(tokenNetwork)
+        const { channelId, partner: to, consent } = await prepareOpening(at, partner, signal)
+        return relayableOpen(context, signer, chain.networks.get(at)!, channelId, to, deposit, consent)
+      },
+      async close(channelId) {
+        const channel = find(channelId)
+        endIn(channel)
+        await journal.settled()
+        const proof = chainState.theirProof(channel)
+        return relayableClose(context, channel, chain.account, proof ?? NO_PROOF, proof ? chainState.theirDigest(channel) : NONE)
+      },
+    },
+
+    async deposit(channelId, totalDeposit, { signal } = {}) {
+      const channel = find(channelId)
+      const more = totalDeposit - channel.ownDeposit
+      assertArgument(more > 0n, 'totalDeposit', `above ${channel.ownDeposit}`)
+      await (await chain.transactions()).deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal })
+      await until('confirmation of the deposit', () => channel.ownDeposit >= totalDeposit, signal)
+      await seen(channel, totalDeposit, signal)
+      return channel
+    },
+
+    async withdraw(channelId, totalWithdraw, { signal } = {}) {
+      const channel = find(channelId)
+      const { validUntil, signature } = await (await agreements()).withdraw(channel, totalWithdraw, signal)
+      await (
+        await chain.transactions()
+      ).withdraw(channel.tokenNetwork, channel.partner, totalWithdraw, validUntil, signature, { signal })
+      await until('confirmation of the withdrawal', () => channel.ownWithdrawn >= totalWithdraw, signal)
+      return channel
+    },
+
+    async close(channelId, { how, signal } = {}) {
+      const channel = find(channelId)
+      if (channel.phase === 'open' && !channel.closing) await fold(channel)
+      if (how !== 'alone') {
+        try {
+          await until('receipts of the last payments', () => channel.unacked.size === 0 || !channel.synced, signal, SEEN_TIMEOUT)
+          const { balance1, balance2, validUntil, signature } = await (await agreements()).close(channel, signal)
+          const pair = channel.first ? ([account, channel.partner] as const) : ([channel.partner, account] as const)
+          const none = new Uint8Array(0)
+          await (
+            await chain.transactions()
+          ).closeCooperatively(
+            channel.tokenNetwork,
+            pair,
+            [balance1, balance2],
+            validUntil,
+            channel.first ? [none, signature] : [signature, none],
+            { signal },
+          )
+          await until('confirmation of the closing', () => channel.phase === 'settled', signal)
+          return channel
+        } catch (error) {
+          if (
+            how === 'together' ||
+            !isSluiceError(error) ||
+            isSluiceError(error, 'ABORTED') ||
+            isSluiceError(error, 'CHANNEL_NOT_OPEN')
+          )
+            throw error
+          log.info('the channel is closed alone', { channelId: channel.id, code: error.code, reason: error.shortMessage })
+        }
+      }
+      const { closing } = channel
+      endIn(channel)
+      try {
+        const proof = chainState.theirProof(channel) ?? NO_PROOF
+        await (await chain.transactions()).close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
+      } catch (error) {
+        if (!isSluiceError(error, 'TRANSACTION_UNKNOWN')) {
+          channel.closing = closing // it has not happened, and won't
+          proofs.saveChannel(channel)
+        }
+        throw error
+      }
+      await until('confirmation of the closing', () => channel.phase !== 'open', signal)
+      return channel
+    },
+
+    async settle(channelId, { signal } = {}) {
+      const channel = find(channelId)
+      const { presented, closedByUs, partner } = channel
+      if (channel.phase === 'open' || !presented)
+        throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channelId} is ${channel.phase}, not closed`, {
+          details: { channelId },
+        })
+      if (channel.phase === 'closed') {
+        const [closer, other] = closedByUs ? [account, partner] : [partner, account]
+        await (await chain.transactions()).settle(channel.tokenNetwork, channel.id, closer, other, presented, { signal })
+        await until('confirmation of the settlement', () => channel.phase === 'settled', signal)
+      }
+      return channel
+    },
+  }
+}
+
+const NONE: Hex = `0x${'00'.repeat(32)}`
+const EMPTY = new Uint8Array(0)
+/** What a channel is closed with if the partner has signed nothing. */
+const NO_PROOF = {
+  nonce: 0,
+  transferred: 0n,
+  locked: 0n,
+  locksroot: NONE,
+  stream: NONE,
+  ref: NONE,
+  watch: NONE,
+  signature: EMPTY,
+  steps: EMPTY,
+} as const
