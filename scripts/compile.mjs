@@ -24,6 +24,8 @@ const contracts = [
     folder: 'src/contracts/generated',
     // Its registry deploys it.
     deployable: name !== 'TokenNetwork',
+    // Nodes read it from the start, and call it later if ever.
+    apart: name === 'TokenNetwork',
   })),
   { name: 'TestToken', source: 'src/testing/solidity/TestToken.sol', folder: 'src/testing/generated', deployable: true },
 ]
@@ -34,16 +36,26 @@ const compiled = compile([...contracts.map(({ source }) => source), hostile.sour
 
 /** @type {Map<string, string>} path to text */
 const files = new Map()
-for (const { name, folder, deployable } of contracts) {
+for (const { name, folder, deployable, apart } of contracts) {
   const { abi, bytecode } = compiled[name]
   const stem = name[0].toLowerCase() + name.slice(1)
   files.set(
     `${folder}/${stem}Abi.ts`,
     `${notice}\n/** The ABI of \`${name}.sol\`. */\nexport const ${stem}Abi = ${literal(abi)} as const\n`,
   )
-  if (folder.startsWith('src/contracts')) files.set(
+  const humanReadable = `in ethers' human-readable form: a quarter of the size, for what runs in pages. */`
+  if (apart) {
+    files.set(
+      `${folder}/${stem}ViewFragments.ts`,
+      `${notice}\n/** What \`${name}.sol\` tells, events and views, ${humanReadable}\nexport const ${stem}ViewFragments = ${fragments(abi.filter(isView))} as const\n`,
+    )
+    files.set(
+      `${folder}/${stem}CallFragments.ts`,
+      `${notice}\n/** What \`${name}.sol\` does and why it refuses, ${humanReadable}\nexport const ${stem}CallFragments = ${fragments(abi.filter(entry => !isView(entry)))} as const\n`,
+    )
+  } else if (folder.startsWith('src/contracts')) files.set(
     `${folder}/${stem}Fragments.ts`,
-    `${notice}\n/** The ABI of \`${name}.sol\` in ethers' human-readable form: a quarter of the size, for what runs in pages. */\nexport const ${stem}Fragments = ${fragments(abi)} as const\n`,
+    `${notice}\n/** The ABI of \`${name}.sol\` ${humanReadable}\nexport const ${stem}Fragments = ${fragments(abi)} as const\n`,
   )
   if (deployable) files.set(
     `${folder}/${stem}Bytecode.ts`,
@@ -102,6 +114,10 @@ async function types() {
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+function isView({ type, stateMutability }) {
+  return type === 'event' || stateMutability === 'view' || stateMutability === 'pure'
 }
 
 /** An ABI as a list of signatures. */

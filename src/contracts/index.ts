@@ -27,7 +27,8 @@ export type { TowerDeposit, TowerDepositInterface } from './generated/types/Towe
 export type { Order } from './order.ts'
 export { CHANNEL_SERVICE, DATA_SERVICE, KADEMLIA_SERVICE, registryContract, registryInterface } from './registry.ts'
 export { secretRegistryContract, secretRegistryInterface } from './secretRegistry.ts'
-export { channelStates, tokenNetworkContract, tokenNetworkInterface, type ChannelState } from './tokenNetwork.ts'
+export { tokenNetworkContract, tokenNetworkInterface } from './tokenNetwork.ts'
+export { channelStates, type ChannelState } from './tokenNetworkView.ts'
 export { tokenNetworkRegistryContract, tokenNetworkRegistryInterface } from './tokenNetworkRegistry.ts'
 export { towerDepositContract, towerDepositInterface } from './towerDeposit.ts'
 export {

@@ -12,7 +12,8 @@ import { fromHex, toHex, type Hex } from '../core/bytes.ts'
 import { revertData, revertError } from '../core/chain/revert.ts'
 import { startDevnet, type Devnet } from '../testing/devnet.ts'
 import { delegationDigest, tokenNetworkDigests, tokenNetworkDomain, type TokenNetworkDigests } from './channelTypes.ts'
-import { channelStates, tokenNetworkInterface } from './tokenNetwork.ts'
+import { tokenNetworkInterface } from './tokenNetwork.ts'
+import { channelStates } from './tokenNetworkView.ts'
 
 const DEPOSIT = 1_000n
 const LONG = 2_000_000_000

@@ -1,17 +1,13 @@
 import { Contract, type ContractRunner, Interface } from 'ethers'
-import { tokenNetworkFragments } from './generated/tokenNetworkFragments.ts'
+import { tokenNetworkCallFragments } from './generated/tokenNetworkCallFragments.ts'
+import { tokenNetworkViewFragments } from './generated/tokenNetworkViewFragments.ts'
 import type { TokenNetwork, TokenNetworkInterface } from './generated/types/TokenNetwork.ts'
 
 /** The interface of `TokenNetwork.sol`: encodes calls, decodes logs and errors. */
-export const tokenNetworkInterface: TokenNetworkInterface = /* @__PURE__ */ new Interface(
-  tokenNetworkFragments,
-) as TokenNetworkInterface
-
-/** Where the newest channel of a pair stands on chain, as `channel` has it. */
-export const channelStates = ['none', 'open', 'closed', 'settled'] as const
-
-/** One of {@link channelStates}. */
-export type ChannelState = (typeof channelStates)[number]
+export const tokenNetworkInterface: TokenNetworkInterface = /* @__PURE__ */ new Interface([
+  ...tokenNetworkViewFragments,
+  ...tokenNetworkCallFragments,
+]) as TokenNetworkInterface
 
 /**
  * The token network at an address.

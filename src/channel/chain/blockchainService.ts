@@ -4,7 +4,7 @@
  */
 import type { Filter, Log, Provider, Signer } from 'ethers'
 import { secretRegistryContract, secretRegistryInterface } from '../../contracts/secretRegistry.ts'
-import { tokenNetworkContract } from '../../contracts/tokenNetwork.ts'
+import { tokenNetworkReader } from '../../contracts/tokenNetworkView.ts'
 import type { TokenNetwork } from '../../contracts/generated/types/TokenNetwork.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { asksTooMuch, createRpc } from '../../core/chain/rpc.ts'
@@ -169,7 +169,7 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
       }),
     caughtUp: (signal) => watcher.caughtUp(signal),
     channel: (network, partner) =>
-      rpc.ask('channel', () => tokenNetworkContract(network, provider).channel(account, partner), { attempts: 3 }),
+      rpc.ask('channel', () => tokenNetworkReader(network, provider).channel(account, partner), { attempts: 3 }),
     revealedAt: async (secretRegistry, key) =>
       Number(
         await rpc.ask('time of a secret', () => secretRegistryContract(secretRegistry, provider).revealedAt(key), {

@@ -3,7 +3,7 @@
  * @module
  */
 import { secretRegistryInterface } from '../../contracts/secretRegistry.ts'
-import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
+import { tokenNetworkView } from '../../contracts/tokenNetworkView.ts'
 import type { Hex } from '../../core/bytes.ts'
 import type { ChainLog } from '../../core/chain/chainLog.ts'
 import type { Presented } from '../node/channel.ts'
@@ -54,7 +54,7 @@ export type ChainEvent =
 
 /** Decodes a log; undefined for one that says nothing to a node. */
 export function decodeChainEvent(log: ChainLog): ChainEvent | undefined {
-  const parsed = tokenNetworkInterface.parseLog(log) ?? secretRegistryInterface.parseLog(log)
+  const parsed = tokenNetworkView.parseLog(log) ?? secretRegistryInterface.parseLog(log)
   if (!parsed) return undefined
   const { args } = parsed
   switch (parsed.name) {

@@ -1,6 +1,6 @@
 import type { Provider } from 'ethers'
 import { tokenNetworkDigests, tokenNetworkDomain, type TokenNetworkDigests } from '../../contracts/channelTypes.ts'
-import { tokenNetworkContract } from '../../contracts/tokenNetwork.ts'
+import { tokenNetworkReader } from '../../contracts/tokenNetworkView.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -21,7 +21,7 @@ export interface TokenNetworkInfo {
 /** Reads what is fixed of a token network. @throws `NOT_DEPLOYED` if there is none at the address; `RPC_FAILED`. */
 export async function readTokenNetwork(provider: Provider, chainId: bigint, address: string): Promise<TokenNetworkInfo> {
   const rpc = createRpc({ provider })
-  const contract = tokenNetworkContract(address, provider)
+  const contract = tokenNetworkReader(address, provider)
   const code = await rpc.ask('code of the token network', () => provider.getCode(address), { attempts: 3 })
   if (code === '0x') {
     throw new SluiceError('NOT_DEPLOYED', `there is no token network at ${address} on chain ${chainId}`, {

@@ -1,7 +1,7 @@
 // Written by scripts/compile.mjs. Do not edit.
 
-/** The ABI of `TokenNetwork.sol` in ethers' human-readable form: a quarter of the size, for what runs in pages. */
-export const tokenNetworkFragments = [
+/** What `TokenNetwork.sol` does and why it refuses, in ethers' human-readable form: a quarter of the size, for what runs in pages. */
+export const tokenNetworkCallFragments = [
   'error BalancesNotTotal(uint256 sum, uint256 total)',
   'error LockPending(uint256 number, uint256 refundAt)',
   'error LocksMalformed()',
@@ -30,33 +30,14 @@ export const tokenNetworkFragments = [
   'error WrongBalances(bytes32 channelId)',
   'error WrongLocks(bytes32 channelId)',
   'error WrongValue(uint256 value, uint256 expected)',
-  'event ChannelClosed(bytes32 indexed channelId, address indexed closer, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot) fromPartner, bytes32 watch, uint256 settleAt)',
-  'event ChannelNewDeposit(bytes32 indexed channelId, address indexed participant, uint256 totalDeposit)',
-  'event ChannelOpened(bytes32 indexed channelId, address indexed participant1, address indexed participant2, uint40 epoch, bool consented)',
-  'event ChannelSettled(bytes32 indexed channelId, uint256 paid1, uint256 paid2, uint256 locked1, uint256 locked2, bool cooperative)',
-  'event ChannelUnlocked(bytes32 indexed channelId, address indexed sender, uint256 toReceiver, uint256 toSender, uint256 numbers)',
-  'event ChannelWithdraw(bytes32 indexed channelId, address indexed participant, uint256 totalWithdraw)',
-  'event Credited(address indexed token, address indexed account, uint256 amount)',
-  'event LocksReleased(bytes32 indexed channelId, address indexed sender, bytes32[] locks)',
-  'event NonClosingBalanceProofUpdated(bytes32 indexed channelId, address indexed closer, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot) fromCloser)',
-  'event Withdrawn(address indexed token, address indexed account, address to, uint256 amount)',
-  'function DOMAIN_SEPARATOR() view returns (bytes32)',
   'function batch(bytes[] calls) payable',
-  'function challengePeriod() view returns (uint32)',
-  'function channel(address a, address b) view returns ((bytes32 channelId, uint40 epoch, uint8 state, uint128 deposit1, uint128 deposit2, uint128 withdrawn1, uint128 withdrawn2, uint40 settleAt, bool consented) shown)',
-  'function channelId(address a, address b, uint40 epoch) view returns (bytes32)',
   'function close(address closer, address partner, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot, bytes32 stream, bytes32 ref, bytes32 watch, bytes signature, bytes steps) proof, bytes closerSignature) payable',
   'function closeCooperatively(address participant1, address participant2, uint128 balance1, uint128 balance2, uint64 validUntil, bytes signature1, bytes signature2) payable',
-  'function credit(address account) view returns (uint256)',
   'function deposit(address participant, address partner, uint128 totalDeposit) payable',
-  'function eip712Domain() view returns (bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt, uint256[] extensions)',
   'function open(address partner, uint128 amount, bytes32 watch, bytes consent) payable returns (bytes32 id)',
   'function openFor(address participant, address partner, uint128 amount, uint64 validUntil, bytes signature, bytes32 watch, bytes consent, (uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit) payable returns (bytes32 id)',
   'function registerReleases(address sender, address receiver, (bytes32 lock, bytes signature)[] releases) payable',
-  'function registry() view returns (address)',
-  'function secretRegistry() view returns (address)',
   'function settle(address closer, address partner, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot) fromPartner, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot) fromCloser) payable',
-  'function token() view returns (address)',
   'function unlock(address sender, address receiver, uint40 epoch, uint128 locked, (uint128 locked, bytes32 locksroot) other, bytes locks) payable',
   'function update(address closer, address nonClosing, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot) fromPartner, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot) fromCloser, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot, bytes32 stream, bytes32 ref, bytes32 watch, bytes signature, bytes steps) proof, bytes nonClosingSignature) payable',
   'function withdraw(address participant, address partner, uint128 totalWithdraw, uint64 validUntil, bytes participantSignature, bytes partnerSignature) payable',
