@@ -37,13 +37,14 @@ import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
 import { createProofs, isOverdue } from './node/proofs.ts'
 import { openReleases } from './node/releases.ts'
 import { openRewind } from './node/rewind.ts'
-import { createRouting } from './node/routing.ts'
+import type { Routing } from './node/routing.ts'
+import { openForeignChannels } from './node/foreignChannels.ts'
 import type { SwapOffer, Swapped, Swaps, SwapSide } from './node/swaps.ts'
 import type { PaymentStream, Streams } from './node/streams.ts'
 import { createTransfers, type PayRequest } from './node/transfers.ts'
 import { NO_FEES, assertFeeSchedule, mediationFee, type FeeSchedule } from './routing/fees.ts'
 import type { TowerClient, TowersOptions } from './tower/towerClient.ts'
-import type { ChannelMessage } from './wire/messages.ts'
+import { NO_HASH, type ChannelMessage } from './wire/messages.ts'
 
 /** Options of {@link createChannelNode}. */
 export interface ChannelNodeOptions {
@@ -337,6 +338,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     }
     const { channels } = context
     const releases = await openReleases(store, context)
+    const foreign = await openForeignChannels(store, journal)
     const rewind = await openRewind(store, journal, channels, fromBlock)
     let towers: TowerClient | undefined
 
@@ -360,7 +362,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
             break
         }
         towers?.changed(channel)
-        routing.changed(channel)
+        routing?.changed(channel)
       },
       acknowledged(channel, nonce) {
         towers?.changed(channel)
@@ -371,7 +373,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         if (streams) streams.synced(channel)
         else if (channel.own.stream) void streaming().then((loaded) => channel.synced && loaded.synced(channel))
         towers?.changed(channel)
-        routing.changed(channel)
+        routing?.changed(channel)
       },
       mayRemove: (lock) => locks.mayRemove(lock),
     })
@@ -384,14 +386,21 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const fold = async (channel: Channel): Promise<void> => {
       if (channel.own.stream && channel.synced) (await streaming()).fold(channel)
     }
-    const routing = createRouting({ context, chain, fees, revealTimeout, isSigner: delegations.isSigner })
+    /** Loaded when a payment over several hops is made, at the start by a node that forwards them. */
+    let routing: Routing | undefined
+    const linked = new Set<Link>()
+    const loadRouting = async (): Promise<Routing> => {
+      const { createRouting } = await import('./node/routing.ts')
+      const { isSigner } = delegations
+      return (routing ??= createRouting({ context, chain, fees, revealTimeout, isSigner, foreign, linked }))
+    }
     const transfers = createTransfers(context, proofs, {
       store,
       revealTimeout,
       isSigner: delegations.isSigner,
-      plan: routing.plan,
-      prepare: routing.prepare,
-      blame: routing.blame,
+      plan: (request) => routing!.plan(request), // prepared before
+      prepare: async () => (await loadRouting()).prepare(),
+      blame: (channelId) => routing?.blame(channelId),
     })
     const locks = createLocks(
       context,
@@ -399,7 +408,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       releases,
       { revealTimeout, maxLockTime: 64 * revealTimeout, holdTime },
       {
-        requested: (message, by) => transfers.requested(message, by),
+        requested: (message, publicKey) => transfers.requested(message, publicKey),
         paid: (lock, secret) => transfers.paid(lock, secret),
         returned: (channel, lock, report) => transfers.returned(channel, lock, report),
         received: (lock, channel, amount) => transfers.received(lock, channel, amount),
@@ -443,7 +452,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           await unlockChannel(channel, { context, chain, store, registrations })
         },
         changed(channel) {
-          routing.chainChanged(channel)
+          routing?.chainChanged(channel)
           if (channel.phase === 'open') {
             keep(channel.partner)
             if (links.get(channel.partner)) proofs.sync(channel)
@@ -451,7 +460,10 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           if (channel.phase !== 'open') locks.pursue(channel)
           if (channel.phase === 'settled') transfers.settled(channel)
         },
-        foreign: (event, tokenNetwork) => routing.foreign(event, tokenNetwork),
+        foreign: (event, tokenNetwork) => {
+          const channel = foreign.event(event, tokenNetwork)
+          if ('channelId' in event) routing?.foreignChanged(event.channelId, tokenNetwork, channel)
+        },
         secret: (secrethash, secret, at) => locks.onSecretOnChain(secrethash, secret, at),
         rewind: () => locks.rewind(),
       },
@@ -512,7 +524,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         case 'announcement':
         case 'gossipRequest':
         case 'gossipEnd':
-          return routing.onMessage(link, message)
+          return (routing ?? NOTHING_KNOWN).onMessage(link, message)
         case 'swapOffer':
         case 'swapAnswer':
           return swapping().then((loaded) => loaded.onMessage(link, message))
@@ -532,7 +544,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     let isLoaded = false
     const loading = (async () => {
       await transfers.load()
-      await routing.load(store)
+      if (fees) await loadRouting()
       isLoaded = true
     })()
     loading.catch(() => {}) // thrown below
@@ -561,12 +573,14 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     links.onLink((link) => {
       for (const channel of channels.values())
         if (channel.partner === link.account && channel.phase === 'open') proofs.sync(channel)
-      routing.linked(link)
+      linked.add(link)
+      routing?.linked(link)
       events.emit('peer', { account: link.account, linked: true })
     })
     links.onLost((link) => {
       proofs.lost(link.account)
-      routing.lost(link)
+      linked.delete(link)
+      routing?.lost(link)
       events.emit('peer', { account: link.account, linked: false })
     })
 
@@ -593,7 +607,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     alarm.onBlock(() => tick())
     void ticking()
     for (const channel of channels.values()) {
-      routing.chainChanged(channel)
+      routing?.chainChanged(channel)
       if (channel.phase === 'open') keep(channel.partner)
     }
     if (discovery?.announce && transport.endpoint !== undefined) {
@@ -649,7 +663,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       return (stopped ??= (async () => {
         stopping.abort()
         for (const letGo of kept.values()) letGo()
-        routing.stop()
+        routing?.stop()
         await links.close()
         await towers?.close()
         await chain.end()
@@ -755,6 +769,14 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       }
     }
   }
+}
+
+/** What a node that knows of no other channels answers. */
+const NOTHING_KNOWN: Pick<Routing, 'onMessage'> = {
+  onMessage(link, message) {
+    if (message.type === 'gossipRequest')
+      link.send('gossipEnd', { tokenNetwork: message.tokenNetwork, next: NO_HASH, more: false })
+  },
 }
 
 /** Payments as they come in, until either signal fires. @throws `OVERLOADED` when they are not taken. */

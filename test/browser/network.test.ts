@@ -125,7 +125,10 @@ test('a node that is off is marked, and what is locked is shown while a payment 
   await town.start(cleo, { store })
   await soon(() => page.locator('.node.off').count()).toBe(0)
   await soon(() => neighbours[1]!.node!.channel(channels[1]!).online).toBe(true)
+  const done = async (): Promise<number> => Number(await page.locator('#done').textContent())
+  const before = await done()
   await soon(() => pay(0, 2, '0.01').then(() => true, () => false)).toBe(true)
+  await soon(done).toBe(before + 1)
 
   ice.frozen = new Promise((resolve) => (ice.thaw = resolve))
   const paid = pay(0, 2, '0.05')

@@ -2,20 +2,20 @@
  * The node's way to the chain: what it reads, the events it follows, the transactions it sends (seed 002).
  * @module
  */
-import type { Filter, Log, Provider, Signer } from 'ethers'
-import { secretRegistryContract, secretRegistryInterface } from '../../contracts/secretRegistry.ts'
+import type { Provider, Signer } from 'ethers'
+import { secretRegistryContract } from '../../contracts/secretRegistry.ts'
 import { tokenNetworkReader } from '../../contracts/tokenNetworkView.ts'
 import type { TokenNetwork } from '../../contracts/generated/types/TokenNetwork.ts'
 import type { Hex } from '../../core/bytes.ts'
-import { asksTooMuch, createRpc } from '../../core/chain/rpc.ts'
+import { createRpc } from '../../core/chain/rpc.ts'
 import { createWatcher, type WatchedBlock } from '../../core/chain/watcher.ts'
 import type { Clock } from '../../core/clock.ts'
-import { SluiceError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Store } from '../../core/store/store.ts'
 import type { Presented } from '../node/channel.ts'
 import { decodeChainEvent, type ChainEvent } from './chainEvents.ts'
 import { readTokenNetwork, type TokenNetworkInfo } from './networks.ts'
+import type { Registration } from './registrations.ts'
 import type { Transactions } from './transactions.ts'
 
 /** Options of {@link createBlockchainService}. */
@@ -52,18 +52,6 @@ export interface OnChainProof extends Presented {
   readonly signature: Uint8Array
   /** The paid steps of its hash chain; empty for none. */
   readonly steps: Uint8Array
-}
-
-/** The registration by which a secret became public. */
-export interface Registration {
-  /** Under which the registry keeps its time. */
-  readonly key: Hex
-  /** The secrets that were registered together, in their order. */
-  readonly secrethashes: readonly Hex[]
-  readonly secrethash: Hex
-  readonly secret: Hex
-  /** Of the block, in Unix seconds. */
-  readonly at: number
 }
 
 /** See {@link createBlockchainService}. */
@@ -119,38 +107,6 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
     }
     return sending
   }
-  const search = (filter: Filter, fromBlock: number, toBlock: number): Promise<Log[]> =>
-    rpc
-      .ask('logs', () => provider.getLogs({ ...filter, fromBlock, toBlock }), { attempts: 3 })
-      .catch(async (error: unknown) => {
-        if (fromBlock === toBlock || !asksTooMuch(error)) throw error
-        const middle = Math.floor((fromBlock + toBlock) / 2)
-        return [...(await search(filter, fromBlock, middle)), ...(await search(filter, middle + 1, toBlock))]
-      })
-
-  /** Finds out with which others a secret was registered. */
-  const registrationOf = async (log: Log): Promise<Registration> => {
-    const { address, blockHash, transactionHash, index } = log
-    const [header, logs] = await Promise.all([
-      rpc.header(log.blockNumber, { attempts: 3 }),
-      rpc.ask('logs', () => provider.getLogs({ address, blockHash }), { attempts: 3 }),
-    ])
-    if (header?.hash !== blockHash)
-      throw new SluiceError('RPC_FAILED', `block ${log.blockNumber} has been replaced while it was read`)
-    const [secrethash, secret] = [log.topics[1] as Hex, log.data as Hex]
-    const before: Hex[] = []
-    for (const each of logs) {
-      if (each.transactionHash !== transactionHash) continue
-      const event = decodeChainEvent(each)
-      if (event?.type === 'secret') before.push(event.secrethash)
-      if (event?.type !== 'registered' || each.index < index) continue
-      const secrethashes = before.slice(-event.count)
-      if (index < each.index - event.count) break // this list is another
-      return { key: event.key, secrethashes, secrethash, secret, at: header.timestamp }
-    }
-    return { key: secrethash, secrethashes: [secrethash], secrethash, secret, at: header.timestamp }
-  }
-
   // What an earlier run has sent and not seen through is looked after from the start.
   if (await isAny(store.list('transaction/'))) await transactions()
 
@@ -176,14 +132,9 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
           attempts: 3,
         }),
       ),
-    async registrations(address, secrethashes) {
-      const first = new Map<string, Log>()
-      const topics = [REVEALED, [...secrethashes]]
-      for (const log of await search({ address, topics }, options.fromBlock, await rpc.head({ attempts: 3 })))
-        if (!first.has(log.topics[1]!)) first.set(log.topics[1]!, log)
-      const found = []
-      for (const log of first.values()) found.push(await registrationOf(log))
-      return found
+    async registrations(secretRegistry, secrethashes) {
+      const { searchRegistrations } = await import('./registrations.ts')
+      return searchRegistrations({ provider, rpc, secretRegistry, secrethashes, fromBlock: options.fromBlock })
     },
     async toldUntil() {
       if (watcher.position < 0) return 0
@@ -196,8 +147,6 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
     },
   }
 }
-
-const REVEALED = /* @__PURE__ */ secretRegistryInterface.getEvent('SecretRevealed').topicHash
 
 async function isAny(entries: AsyncIterable<unknown>): Promise<boolean> {
   for await (const _ of entries) return true

@@ -12,43 +12,43 @@ import { lower } from './networks.ts'
 /** An event of a token network or of the secret registry. Addresses are in lower case, amounts in the smallest unit. */
 export type ChainEvent =
   | {
-      readonly type: 'opened'
-      readonly channelId: Hex
-      readonly participant1: Hex
-      readonly participant2: Hex
-      readonly epoch: number
-      readonly consented: boolean
-    }
+    readonly type: 'opened'
+    readonly channelId: Hex
+    readonly participant1: Hex
+    readonly participant2: Hex
+    readonly epoch: number
+    readonly consented: boolean
+  }
   | { readonly type: 'deposited'; readonly channelId: Hex; readonly participant: Hex; readonly totalDeposit: bigint }
   | { readonly type: 'withdrawn'; readonly channelId: Hex; readonly participant: Hex; readonly totalWithdraw: bigint }
   | {
-      readonly type: 'closed'
-      readonly channelId: Hex
-      readonly closer: Hex
-      readonly fromPartner: Presented
-      readonly watch: Hex
-      readonly settleAt: number
-    }
+    readonly type: 'closed'
+    readonly channelId: Hex
+    readonly closer: Hex
+    readonly fromPartner: Presented
+    readonly watch: Hex
+    readonly settleAt: number
+  }
   | { readonly type: 'updated'; readonly channelId: Hex; readonly fromCloser: Presented }
   | { readonly type: 'released'; readonly channelId: Hex; readonly sender: Hex; readonly locks: readonly Hex[] }
   | {
-      readonly type: 'settled'
-      readonly channelId: Hex
-      readonly paid1: bigint
-      readonly paid2: bigint
-      readonly locked1: bigint
-      readonly locked2: bigint
-      readonly cooperative: boolean
-    }
+    readonly type: 'settled'
+    readonly channelId: Hex
+    readonly paid1: bigint
+    readonly paid2: bigint
+    readonly locked1: bigint
+    readonly locked2: bigint
+    readonly cooperative: boolean
+  }
   | {
-      readonly type: 'unlocked'
-      readonly channelId: Hex
-      readonly sender: Hex
-      readonly toReceiver: bigint
-      readonly toSender: bigint
-      /** A bit for each number that was unlocked. */
-      readonly numbers: bigint
-    }
+    readonly type: 'unlocked'
+    readonly channelId: Hex
+    readonly sender: Hex
+    readonly toReceiver: bigint
+    readonly toSender: bigint
+    /** A bit for each number that was unlocked. */
+    readonly numbers: bigint
+  }
   | { readonly type: 'secret'; readonly secrethash: Hex; readonly secret: Hex }
   | { readonly type: 'registered'; readonly key: Hex; readonly count: number }
 
@@ -106,7 +106,7 @@ export function decodeChainEvent(log: ChainLog): ChainEvent | undefined {
         bigint,
         bigint,
         bigint,
-        boolean,
+        boolean
       ]
       return { type: 'settled', channelId, paid1, paid2, locked1, locked2, cooperative }
     }

@@ -7,7 +7,7 @@
  */
 import { concatBytes, fromHex, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
-import { addressOf, generateSecret, type Key } from '../../core/crypto/key.ts'
+import { generateSecret, type Key } from '../../core/crypto/key.ts'
 import { assertSignedBy, personalDigest } from '../../core/crypto/signature.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
@@ -33,7 +33,7 @@ export interface Report {
 /** What the payer's side learns of its locks. */
 export interface LockHandlers {
   /** The target asks for the secret. @returns false if nobody will ever get it. */
-  requested(message: Typed<'secretRequest'>, signer: Hex): boolean
+  requested(message: Typed<'secretRequest'>, publicKey: Uint8Array): boolean
   /** A lock of a payment of ours has become a transfer. */
   paid(lock: LockRecord, secret: Uint8Array): void
   /** A lock of a payment of ours is free again. */
@@ -425,9 +425,9 @@ export function createLocks(
         if (incoming) links.get(incoming.channel.partner)?.send('secretRequest', message)
         return
       }
-      const signer = signerOf(message)
-      if (signer === undefined) return log.warn('a secret is asked for without a signature', { paymentId })
-      if (!handlers.requested(message, signer)) link.send('secretDenied', { paymentId, secrethash })
+      const publicKey = signerOf(message)
+      if (!publicKey) return log.warn('a secret is asked for without a signature', { paymentId })
+      if (!handlers.requested(message, publicKey)) link.send('secretDenied', { paymentId, secrethash })
     },
 
     onSecretGrant(link, message) {
@@ -465,9 +465,9 @@ export function createLocks(
       const entry = locks.get(channelId, true, index)
       if (!entry) return // unlocked before
       if (!isSecretOf(secret, entry.lock.secrethash)) {
-        throw new SluiceError('BAD_MESSAGE', `the secret revealed does not belong to lock ${index}`, {
-          details: { field: 'secret', channelId, index },
-        })
+        // Said again before the unlock came, and the number has another lock since.
+        log.debug('a secret does not belong to the lock that it was revealed for', { channelId, index })
+        return
       }
       if (entry.lock.expiry <= time.now() && !isPublicInTime(entry.lock)) {
         log.info('a secret came after its lock had expired', { channelId, index })
@@ -550,11 +550,10 @@ function unseal({ sealed, ephemeral }: Typed<'secretGrant'>, key: Key): Uint8Arr
   }
 }
 
-/** Undefined if nobody signed it. */
-function signerOf(message: Typed<'secretRequest'>): Hex | undefined {
+/** The key that signed; undefined if none did. */
+function signerOf(message: Typed<'secretRequest'>): Uint8Array | undefined {
   try {
-    const publicKey = engine().secp256k1.recover(personalDigest(requestBytes(message)), message.signature)
-    return addressOf(publicKey).toLowerCase() as Hex
+    return engine().secp256k1.recover(personalDigest(requestBytes(message)), message.signature)
   } catch (error) {
     if (isSluiceError(error, 'BAD_SIGNATURE')) return undefined
     throw error

@@ -3,14 +3,12 @@
  * again. A payment is verified in `accept`, and nowhere else.
  * @module
  */
-import { equalBytes, toHex, type Hex } from '../../core/bytes.ts'
+import { equalBytes, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
-import { lockTreeOf, type Lock } from '../state/lockTree.ts'
-import { advance, assertProofMatches, paidBy, promisedBy, proofOf, ZERO_32, type Side } from '../state/side.ts'
+import { advance, assertProofMatches, paidBy, promisedBy, proofOf, type Side } from '../state/side.ts'
 import {
-  encodeChannelMessage,
   encodeProofMessage,
   NO_HASH,
   referenceOf,
@@ -25,7 +23,6 @@ import {
   encodeChannel,
   encodeLock,
   encodeSide,
-  evidenceLayout,
   historyKey,
   historyLayout,
   lockKey,
@@ -38,6 +35,7 @@ import {
   type LockRecord,
 } from './channel.ts'
 import type { NodeContext } from './context.ts'
+import type { RecoveryParts } from './recovery.ts'
 import { encode } from '../wire/codec.ts'
 import { assertPaid } from '../stream/streamTerms.ts'
 
@@ -59,8 +57,8 @@ export interface Proofs {
    * Signs the next proof of a channel and sends it once it is stored.
    * @param lock - what to keep beside a new lock.
    * @returns its nonce.
-   * @throws `CHANNEL_NOT_OPEN`, `CHANNEL_BUSY`, `CHAIN_STALLED`, `CAPACITY_SHORT`, `OVERLOADED`, `TOO_MANY_LOCKS`; `PARTNER_OFFLINE` until both
-   * have said where they stand: a store that is behind must not sign.
+   * @throws `CHANNEL_NOT_OPEN`, `CHANNEL_BUSY`, `CHAIN_STALLED`, `CAPACITY_SHORT`, `OVERLOADED`, `TOO_MANY_LOCKS`;
+   * `PARTNER_OFFLINE` until both have said where they stand: a store that is behind must not sign.
    */
   sign<T extends ProofMessageType>(channel: Channel, type: T, details: ProofDetails<T>, lock?: LockRecord): number
   /** Takes a proof of the partner. @throws what is wrong with it; then nothing has changed. */
@@ -69,7 +67,7 @@ export interface Proofs {
   /** Tells the partner where this node stands. */
   sync(channel: Channel): void
   onSync(link: Link, message: Typed<'sync'>): void
-  onState(link: Link, message: Typed<'state'>): void
+  onState(link: Link, message: Typed<'state'>): Promise<void>
   /** Sends again what has not been acknowledged for a while. */
   resend(channel: Channel): void
   /** Asks again for what came too early to be taken. */
@@ -131,6 +129,8 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
   }
   const digestOf = (channel: Channel, own: boolean, side: Side | Omit<Side, 'signature'>): Uint8Array =>
     context.digests(channel.tokenNetwork).BalanceProof(proofOf((own ? channel.ownChannel : channel.theirChannel)!, side))
+
+  const recovery: RecoveryParts = { context, handlers, saveSide, saveLock, dropLock, digestOf, signedBy, receipt, sync }
 
   return {
     channelOf,
@@ -195,7 +195,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       const { theirs } = channel
       if (message.nonce <= theirs.nonce) {
         if (message.nonce === theirs.nonce && theirs.signature && !equalBytes(message.signature, theirs.signature))
-          equivocated(channel, message)
+          void import('./recovery.ts').then(({ keepEquivocation }) => keepEquivocation(channel, message, recovery))
         receipt(channel)
         return
       }
@@ -309,80 +309,9 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       handlers.synced(channel)
     },
 
-    onState(link, message) {
-      const channel = channelOf(link, message.channelId)
-      const ours = !message.own
-      const side = ours ? channel.own : channel.theirs
-      if (message.nonce <= side.nonce) return
-      const given: Side = {
-        nonce: message.nonce,
-        transferred: message.transferred,
-        locks: lockTreeOf(message.locks),
-        stream: message.stream,
-        reference: message.reference,
-        signature: message.signature,
-      }
-      assertProofMatches(given, message)
-      if (!ours && (channel.phase !== 'open' || channel.closing)) return
-      const by = (publicKey: Uint8Array | undefined): boolean =>
-        publicKey !== undefined && secp256k1.verify(digestOf(channel, ours, given), message.signature, publicKey)
-      const known = !ours && by(channel.theirSigner?.publicKey) // by the key that signed what it had before
-      if (!channel.theirChannel || !(known || by(ours ? key.publicKey : link.publicKey))) {
-        const expected = ours ? key.address : link.signer
-        throw new SluiceError('BAD_SIGNATURE', `the state shown of channel ${channel.id} must be signed by ${expected}`, {
-          details: { field: 'state.signature', owner: ours ? 'this node' : 'partner', expected },
-        })
-      }
-      // The signature covers the chain, not how far it has been paid.
-      if (given.stream) assertPaid(given.stream, given.stream)
-      // What was locked before is locked still, was paid, or may be taken out.
-      let least = paidBy(side)
-      for (const lock of ours ? [] : side.locks.locks.values()) {
-        const record = locks.get(channel.id, false, lock.index)?.lock
-        if (!isSame(lock, given.locks.locks.get(lock.index)) && !(record && handlers.mayRemove(record))) least += lock.amount
-      }
-      if (paidBy(given) < least) {
-        throw new SluiceError('PROOF_INVALID', 'a later proof gives less than an earlier one', {
-          details: { field: 'transferred' },
-        })
-      }
-      const fromNonce = side.nonce
-      if (ours) {
-        channel.own = given
-        channel.durable = given.nonce
-        channel.acked = given.nonce
-        channel.unacked.clear()
-        channel.synced = true
-      } else {
-        if (partnerCapacityOf(channel, given) < 0n)
-          throw new SluiceError('PROOF_INVALID', 'the state shown spends more than there is', {
-            details: { field: 'transferred' },
-          })
-        channel.theirs = given
-        if (!known) signedBy(channel, link)
-      }
-      saveSide(channel, ours)
-      journal.put(historyKey(channel.id, ours, given.nonce), () =>
-        encode(historyLayout, { reset: true, added: [...given.locks.locks.values()], gone: [] }),
-      )
-      for (const lock of side.locks.locks.values())
-        if (!isSame(lock, given.locks.locks.get(lock.index))) dropLock(channel, ours, lock.index)
-      for (const lock of given.locks.locks.values()) {
-        if (!isSame(lock, side.locks.locks.get(lock.index)))
-          saveLock(channel, ours, unknownLock(lock, ours ? context.account : channel.partner))
-      }
-      log.warn('this store was behind and has been brought up to date', {
-        channelId: channel.id,
-        own: ours,
-        fromNonce,
-        toNonce: given.nonce,
-      })
-      journal.then(() => {
-        context.events.emit('recovered', { channelId: channel.id, fromNonce, toNonce: given.nonce })
-        sync(channel)
-        if (ours) handlers.synced(channel)
-      })
-      if (!ours) receipt(channel)
+    async onState(link, message) {
+      const { takeState } = await import('./recovery.ts')
+      takeState(channelOf(link, message.channelId), link, message, recovery)
     },
 
     resend,
@@ -465,53 +394,6 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       stream: side.stream,
     }
     journal.then(() => links.get(channel.partner)?.send('state', state)) // of this node's own: not before it is stored
-  }
-
-  /** Two proofs of one nonce: no honest node makes them. The second is kept beside the first, as evidence. */
-  function equivocated(channel: Channel, message: ProofMessage): void {
-    const side = { ...channel.theirs, transferred: message.transferred, nonce: message.nonce }
-    const proof = {
-      ...proofOf(channel.theirChannel!, side),
-      locked: message.locked,
-      locksroot: message.locksroot,
-      reference: referenceOf(message.type, message as never),
-    }
-    const digest = context.digests(channel.tokenNetwork).BalanceProof(proof)
-    if (equalBytes(digest, digestOf(channel, false, channel.theirs))) return // the same, signed again
-    if (!channel.theirSigner || !secp256k1.verify(digest, message.signature, channel.theirSigner.publicKey)) return
-    const reason = `two proofs of nonce ${message.nonce} are signed`
-    // One is enough.
-    journal.put(`evidence/${channel.id}/${message.nonce}`, () =>
-      encode(evidenceLayout, { message: encodeChannelMessage(message.type, message as never), reason }),
-    )
-    log.error(reason, { channelId: channel.id, partner: channel.partner })
-    journal.then(() =>
-      context.events.emit('misbehaved', { channelId: channel.id, account: channel.partner, code: 'PROOF_INVALID', reason }),
-    )
-  }
-}
-
-function isSame(a: Lock, b: Lock | undefined): boolean {
-  return b !== undefined && a.amount === b.amount && a.expiry === b.expiry && a.secrethash === b.secrethash
-}
-
-/** A lock of which nothing but the lock is known: it ends by its secret or by its expiry. */
-function unknownLock(lock: { index: number; amount: bigint; expiry: number; secrethash: Hex }, initiator: Hex): LockRecord {
-  const { index, amount, expiry, secrethash } = lock
-  return {
-    index,
-    amount,
-    expiry,
-    secrethash,
-    paymentId: toHex(ZERO_32),
-    initiator,
-    target: `0x${'00'.repeat(20)}`,
-    total: 0n,
-    route: [],
-    twin: undefined,
-    secret: undefined,
-    givenBack: false,
-    publicAt: 0,
   }
 }
 

@@ -6,18 +6,18 @@
 import type { Hex } from '../../core/bytes.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { BlockchainService } from '../chain/blockchainService.ts'
-import type { ChainEvent } from '../chain/chainEvents.ts'
 import type { Link } from '../link/link.ts'
 import { decodeAnnouncement, signAnnouncement } from '../routing/announcement.ts'
 import { NO_FEES, type FeeSchedule } from '../routing/fees.ts'
-import type { Store } from '../../core/store/store.ts'
-import { address, decode, encode, u128, type ValuesOf } from '../wire/codec.ts'
 import { createGossip, type Gossip } from '../routing/gossip.ts'
 import { createGraph, type Graph } from '../routing/graph.ts'
-import { MAX_HOPS, NO_HASH, type Typed } from '../wire/messages.ts'
+import { findPaths, whyNoPath } from '../routing/paths.ts'
+import { splitPayment } from '../routing/split.ts'
+import { encodeChannelMessage, MAX_HOPS, NO_HASH, type Typed } from '../wire/messages.ts'
 import { capacityOf, type Channel } from './channel.ts'
 import type { NodeContext } from './context.ts'
-import type { PlannedPart, TransferOptions } from './transfers.ts'
+import type { ForeignChannel, ForeignChannels } from './foreignChannels.ts'
+import type { PathOptions, PlannedPart } from './pathPayments.ts'
 
 /** Options of {@link createRouting}. */
 export interface RoutingOptions {
@@ -26,12 +26,15 @@ export interface RoutingOptions {
   readonly fees: FeeSchedule | false
   readonly revealTimeout: number
   readonly isSigner: (account: string, signer: string, delegation: Uint8Array) => boolean
+  readonly foreign: ForeignChannels
+  /** The links that stand. */
+  readonly linked: Iterable<Link>
 }
 
 /** See {@link createRouting}. */
 export interface Routing {
-  readonly plan: TransferOptions['plan']
-  /** Loads what searches for paths: who only pays its partners does without. */
+  readonly plan: PathOptions['plan']
+  /** Resolves when what the linked peers know has come, or after {@link PATIENCE}. */
   readonly prepare: () => Promise<unknown>
   /** A channel could not carry a payment: it is avoided for a while. */
   blame(channelId: Hex): void
@@ -39,9 +42,8 @@ export interface Routing {
   changed(channel: Channel): void
   /** A channel of this node was opened, paid into, closed. */
   chainChanged(channel: Channel): void
-  foreign(event: ChainEvent, tokenNetwork: Hex): void
-  /** Takes up what an earlier run has seen. */
-  load(store: Pick<Store, 'list'>): Promise<void>
+  /** A channel of others has changed on chain; undefined if it is no more. */
+  foreignChanged(channelId: Hex, tokenNetwork: Hex, channel: ForeignChannel | undefined): void
   linked(link: Link): void
   lost(link: Link): void
   onMessage(link: Link, message: Typed<'announcement' | 'gossipRequest' | 'gossipEnd'>): void
@@ -53,52 +55,37 @@ export interface Routing {
 const BLAME = 30_000
 /** Milliseconds between two announcements of one channel. */
 const ANNOUNCE_EVERY = 1_000
+/** The same where only the capacity has changed, by less than a {@link SMALL_PART} of what the channel holds. */
+const ANNOUNCE_SMALL_EVERY = 60_000
+const SMALL_PART = 16n
+/** Milliseconds to wait for what the linked peers know. */
+const PATIENCE = 2_000
 /** Announcements that are kept because the chain has not told of their channel, or of its deposit, yet. */
 const MAX_EARLY = 1_024
 /** Parts of a payment, at most. */
 const MAX_PARTS = 8
 
-const seenLayout = {
-  participant1: address,
-  participant2: address,
-  deposit1: u128,
-  deposit2: u128,
-  withdrawn1: u128,
-  withdrawn2: u128,
-} as const
-type SeenChannel = ValuesOf<typeof seenLayout>
-const seenKey = (tokenNetwork: Hex, channelId: Hex | ''): string => `graph/${tokenNetwork}/${channelId}`
-/** Channels of a network that are kept. */
-const MAX_CHANNELS = 2 ** 17
-
 interface Network {
   readonly graph: Graph
   readonly gossip: Gossip
-  /** Channels of others, as the chain has them. */
-  readonly seen: Map<Hex, SeenChannel>
 }
 
-/** Creates what routes a node's payments. */
-export function createRouting({ context, chain, fees, revealTimeout, isSigner }: RoutingOptions): Routing {
+/**
+ * Creates what routes a node's payments, with a graph of all that the chain has told so far. A node that forwards nothing
+ * needs it for its first payment over several hops.
+ */
+export function createRouting(options: RoutingOptions): Routing {
+  const { context, chain, fees, revealTimeout, isSigner, foreign } = options
   const { account, key, delegation, clock, log, links, channels } = context
   const chainId = Number(chain.chainId)
   const networks = new Map<Hex, Network>()
-  for (const tokenNetwork of chain.networks.keys()) {
-    const graph = createGraph({ clock })
-    networks.set(tokenNetwork, {
-      graph,
-      gossip: createGossip({ graph, chainId, tokenNetwork, clock, isSigner }),
-      seen: new Map(),
-    })
-  }
   const stopping = new AbortController()
-  let search: typeof import('../routing/pathSearch.ts') | undefined
-  const prepare = async (): Promise<void> => {
-    search ??= await import('../routing/pathSearch.ts')
-  }
+  /** Peers whose announcements are still coming, by network and account. */
+  const expected = new Set<string>()
+  let informed: (() => void) | undefined
   /** Channels of which something is to be told, and when that may be. */
   const due = new Set<Channel>()
-  const toldAt = new Map<Hex, number>()
+  const told = new Map<Hex, { readonly at: number; readonly capacity: bigint; readonly enabled: boolean }>()
   let sequence = 0
   let telling = false
   /** By channel and participant: a peer may see a block before this node does. */
@@ -106,16 +93,7 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
 
   const networkOf = (tokenNetwork: Hex): Network => networks.get(tokenNetwork)!
 
-  /** Keeps a channel of others as the chain has it: a restarted node hears of it no more. */
-  function note(tokenNetwork: Hex, channelId: Hex, channel: SeenChannel): void {
-    const { graph, seen } = networkOf(tokenNetwork)
-    if (!seen.has(channelId) && graph.size.channels >= MAX_CHANNELS) return
-    seen.set(channelId, channel)
-    context.journal.put(seenKey(tokenNetwork, channelId), () => encode(seenLayout, channel))
-    join(tokenNetwork, channelId, channel)
-  }
-
-  function join(tokenNetwork: Hex, channelId: Hex, channel: SeenChannel): void {
+  function join(tokenNetwork: Hex, channelId: Hex, channel: ForeignChannel): void {
     const { participant1, participant2, deposit1, deposit2, withdrawn1, withdrawn2 } = channel
     const total = deposit1 + deposit2 - withdrawn1 - withdrawn2
     networkOf(tokenNetwork).graph.addChannel({ channelId, participants: [participant1, participant2], total })
@@ -123,18 +101,29 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
 
   /** Passes an announcement on. */
   const spread = (signed: Uint8Array, to: readonly string[]): void => {
+    const packet = encodeChannelMessage('announcement', { signed })
     for (const peer of to) {
       const link = links.get(peer)
-      if (link && !link.congested) link.send('announcement', { signed })
+      if (link && !link.congested) link.sendPacket(packet)
     }
   }
 
   const isUsable = (channel: Channel): boolean => fees !== false && channel.phase === 'open' && channel.synced && !channel.closing
 
+  /** When a channel may be told of again: at once if others could lose a payment by what they know, else rarely. */
+  function mayTellAt(channel: Channel): number {
+    const known = told.get(channel.id)
+    if (!known) return -Infinity
+    const total = channel.ownDeposit + channel.theirDeposit - channel.ownWithdrawn - channel.theirWithdrawn
+    const change = capacityOf(channel) - known.capacity
+    const isSmall = known.enabled === isUsable(channel) && SMALL_PART * (change < 0n ? -change : change) < total
+    return known.at + (isSmall ? ANNOUNCE_SMALL_EVERY : ANNOUNCE_EVERY)
+  }
+
   function announce(channel: Channel): void {
-    toldAt.set(channel.id, clock.now())
     sequence = Math.max(sequence + 1, clock.now())
     const capacity = capacityOf(channel)
+    told.set(channel.id, { at: clock.now(), capacity, enabled: isUsable(channel) })
     const announcement = signAnnouncement(
       {
         chainId,
@@ -190,11 +179,11 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
       const now = clock.now()
       let wait = ANNOUNCE_EVERY
       for (const channel of due) {
-        const left = (toldAt.get(channel.id) ?? -Infinity) + ANNOUNCE_EVERY - now
+        const left = mayTellAt(channel) - now
         if (left <= 0) {
           due.delete(channel)
           // A channel that could never be used needs no telling that it can't.
-          if (channel.phase === 'open' && (isUsable(channel) || toldAt.has(channel.id))) announce(channel)
+          if (channel.phase === 'open' && (isUsable(channel) || told.has(channel.id))) announce(channel)
         } else wait = Math.min(wait, left)
       }
       if (due.size > 0) await clock.sleep(wait, stopping.signal).catch(() => {})
@@ -208,17 +197,47 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
     void tell()
   }
 
+  function ask(link: Link, tokenNetwork: Hex, after: Hex): void {
+    const { gossip } = networkOf(tokenNetwork)
+    gossip.expect(link.account)
+    expected.add(`${tokenNetwork}/${link.account}`)
+    link.send('gossipRequest', { tokenNetwork, since: 0, after })
+  }
+  function heard(tokenNetwork: Hex, peer: Hex): void {
+    if (expected.delete(`${tokenNetwork}/${peer}`) && expected.size === 0) informed?.()
+  }
+  function linked(link: Link): void {
+    for (const [tokenNetwork, { gossip }] of networks) {
+      gossip.link(link.account)
+      ask(link, tokenNetwork, NO_HASH)
+    }
+  }
+
+  for (const tokenNetwork of chain.networks.keys()) {
+    const graph = createGraph({ clock })
+    networks.set(tokenNetwork, { graph, gossip: createGossip({ graph, chainId, tokenNetwork, clock, isSigner }) })
+    for (const [channelId, channel] of foreign.of(tokenNetwork)) join(tokenNetwork, channelId, channel)
+  }
+  for (const channel of channels.values()) chainChanged(channel)
+  for (const link of options.linked) linked(link)
+  const ready = Promise.race([
+    new Promise<void>((resolve) => {
+      informed = resolve
+      if (expected.size === 0) resolve()
+    }),
+    clock.sleep(PATIENCE, stopping.signal).catch(() => {}),
+  ])
+
   return {
-    prepare,
+    prepare: () => ready,
 
     plan({ tokenNetwork, to, amount, maxFee, split, avoid }) {
-      if (!search) throw new SluiceError('NO_ROUTE', "paths can't be searched yet")
       const { graph } = networkOf(tokenNetwork)
       useOwn(graph, tokenNetwork)
       const query = { from: account, to, amount, maxFee: maxFee < 0n ? 0n : maxFee, maxHops: MAX_HOPS, avoid: [...avoid] }
-      const whole = search.findPaths(graph, { ...query, count: 1 })
-      const paths = whole.length > 0 ? whole : split ? search.splitPayment(graph, { ...query, maxParts: MAX_PARTS }) : undefined
-      if (!paths) throw noRoute(search.whyNoPath(graph, query), to, amount)
+      const whole = findPaths(graph, { ...query, count: 1 })
+      const paths = whole.length > 0 ? whole : split ? splitPayment(graph, { ...query, maxParts: MAX_PARTS }) : undefined
+      if (!paths) throw noRoute(whyNoPath(graph, query), to, amount)
       return paths.map(
         ({ hops }): PlannedPart => ({
           amount: hops.at(-1)!.amount,
@@ -242,60 +261,23 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
 
     changed,
 
-    chainChanged(channel) {
-      const { graph } = networkOf(channel.tokenNetwork)
-      if (channel.phase !== 'open') {
-        graph.removeChannel(channel.id)
-        return
-      }
-      const total = channel.ownDeposit + channel.theirDeposit - channel.ownWithdrawn - channel.theirWithdrawn
-      graph.addChannel({ channelId: channel.id, participants: [account, channel.partner], total })
-      replay(channel.id, channel.tokenNetwork)
-      changed(channel)
-    },
+    chainChanged,
 
-    foreign(event, tokenNetwork) {
+    foreignChanged(channelId, tokenNetwork, channel) {
       const network = networks.get(tokenNetwork)
       if (!network) return
-      const { graph, seen } = network
-      if (event.type === 'opened') {
-        const { channelId, participant1, participant2 } = event
-        note(tokenNetwork, channelId, { participant1, participant2, deposit1: 0n, deposit2: 0n, withdrawn1: 0n, withdrawn2: 0n })
-      } else if (event.type === 'deposited' || event.type === 'withdrawn') {
-        const known = seen.get(event.channelId)
-        if (!known) return
-        const first = event.participant === known.participant1
-        if (event.type === 'deposited')
-          note(tokenNetwork, event.channelId, { ...known, [first ? 'deposit1' : 'deposit2']: event.totalDeposit })
-        else note(tokenNetwork, event.channelId, { ...known, [first ? 'withdrawn1' : 'withdrawn2']: event.totalWithdraw })
-      } else if (event.type === 'closed' || event.type === 'settled') {
-        if (seen.delete(event.channelId)) context.journal.delete(seenKey(tokenNetwork, event.channelId))
-        graph.removeChannel(event.channelId)
-      }
-      if ('channelId' in event) replay(event.channelId, tokenNetwork)
+      if (channel) join(tokenNetwork, channelId, channel)
+      else network.graph.removeChannel(channelId)
+      replay(channelId, tokenNetwork)
     },
 
-    async load(store) {
-      for (const [tokenNetwork, { seen }] of networks) {
-        for await (const [at, value] of store.list(seenKey(tokenNetwork, ''))) {
-          const channelId = at.slice(at.lastIndexOf('/') + 1) as Hex
-          const known = decode(seenLayout, value)
-          seen.set(channelId, known)
-          join(tokenNetwork, channelId, known)
-        }
-      }
-    },
-
-    linked(link) {
-      for (const [tokenNetwork, { gossip }] of networks) {
-        gossip.link(link.account)
-        gossip.expect(link.account)
-        link.send('gossipRequest', { tokenNetwork, since: 0, after: NO_HASH })
-      }
-    },
+    linked,
 
     lost(link) {
-      for (const { gossip } of networks.values()) gossip.unlink(link.account)
+      for (const [tokenNetwork, { gossip }] of networks) {
+        gossip.unlink(link.account)
+        heard(tokenNetwork, link.account)
+      }
       for (const channel of channels.values()) if (channel.partner === link.account) changed(channel)
     },
 
@@ -321,16 +303,28 @@ export function createRouting({ context, chain, fees, revealTimeout, isSigner }:
           return
         }
         case 'gossipEnd': {
-          const network = networks.get(message.tokenNetwork)
-          if (!network || !message.more) return
-          network.gossip.expect(link.account)
-          link.send('gossipRequest', { tokenNetwork: message.tokenNetwork, since: 0, after: message.next })
+          if (!networks.has(message.tokenNetwork)) return
+          if (message.more) ask(link, message.tokenNetwork, message.next)
+          else heard(message.tokenNetwork, link.account)
         }
       }
     },
 
     graph: (tokenNetwork) => networkOf(tokenNetwork).graph,
     stop: () => stopping.abort(),
+  }
+
+  function chainChanged(channel: Channel): void {
+    const { graph } = networkOf(channel.tokenNetwork)
+    if (channel.phase !== 'open') {
+      graph.removeChannel(channel.id)
+      told.delete(channel.id)
+      return
+    }
+    const total = channel.ownDeposit + channel.theirDeposit - channel.ownWithdrawn - channel.theirWithdrawn
+    graph.addChannel({ channelId: channel.id, participants: [account, channel.partner], total })
+    replay(channel.id, channel.tokenNetwork)
+    changed(channel)
   }
 
   /** A node knows its own channels better than anything that was announced of them. */

@@ -231,14 +231,16 @@ describe('a payer', () => {
     expect(remove.transferred).toBe(lock.transferred)
   })
 
-  it('ends the link with a receiver that reveals what is not the secret', async () => {
+  it('pays nothing for what is not the secret', async () => {
     const peer = await peerOfBob()
     const from = peer.heard.length
     void locked(peer, 200n).catch(() => {})
     const lock = await peer.hears('lock', undefined, from)
-    peer.send('reveal', { channelId: peer.channelId, index: lock.index, secret: secretOf() })
-    await eventually('the end of the link', () => peer.ended)
-    expect(peer.ended!.reason).toContain('BAD_MESSAGE')
+    for (let i = 0; i < 3; i++) peer.send('reveal', { channelId: peer.channelId, index: lock.index, secret: secretOf() })
+    await pause(200)
+    expect(peer.heard.some(({ type }) => type === 'unlock')).toBe(false)
+    // An honest receiver may say it again when the number has another lock: that is no reason to end the link.
+    expect(peer.ended).toBeUndefined()
     expect(bob.node.channel(peer.channelId).locked).toBe(200n)
   })
 
