@@ -1,9 +1,9 @@
 /**
  * Runs benches: `npm run bench [-- NAME...] [--json FILE]`. A name is a bench (`datatrade`) or a case of one
- * (`datatrade/stream-64KiB`); without any, all are run.
+ * (`datatrade/stream-64KiB`); without any, all are run. What was not run keeps its figures in the file.
  * @module
  */
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { channel } from './channel/channel.ts'
 import { datatrade } from './datatrade/datatrade.ts'
@@ -29,4 +29,10 @@ for (const [name, bench] of Object.entries(benches)) {
   rows.push(...results)
   console.log(`\n${table(results)}`)
 }
-if (values.json) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`)
+if (values.json) {
+  const before = existsSync(values.json) ? (JSON.parse(readFileSync(values.json, 'utf8')) as Row[]) : []
+  const isSame = (a: Row, b: Row): boolean => a.bench === b.bench && a.case === b.case
+  const kept = before.map((row) => rows.find((other) => isSame(row, other)) ?? row)
+  const fresh = rows.filter((row) => !before.some((other) => isSame(row, other)))
+  writeFileSync(values.json, `${JSON.stringify([...kept, ...fresh], null, 2)}\n`)
+}

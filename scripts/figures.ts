@@ -20,6 +20,9 @@ const file = (name: string): URL => new URL(`../${name}`, import.meta.url)
 const rows = JSON.parse(readFileSync(file('docs/bench.json'), 'utf8')) as Row[]
 const gas = JSON.parse(readFileSync(file('gas-snapshot.json'), 'utf8')) as Gas[]
 
+/** The rows of one bench. */
+const of = (bench: string): Row[] => rows.filter((row) => row.bench === bench)
+
 const whole = (value: number): string => Math.round(value).toLocaleString('en-US')
 const ofLimit = (row: Row): string => (row.limit ? (row.value / row.limit.value).toFixed(2) : '')
 
@@ -52,4 +55,4 @@ const fill = (name: string, parts: Readonly<Record<string, string>>): void => {
 }
 
 fill('README.md', { figures: `${speed}\n\n${short}\n\nMeasured on ${machine()}.` })
-fill('docs/benchmarks.md', { machine: machine(), datatrade: table(rows), gas: all })
+fill('docs/benchmarks.md', { machine: machine(), datatrade: table(of('datatrade')), channel: table(of('channel')), gas: all })

@@ -5,23 +5,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { recoverAddress, SigningKey, TypedDataEncoder } from 'ethers'
 import type { ChannelNode } from '../../src/channel/channelNode.ts'
-import {
-  tokenNetworkDigests,
-  tokenNetworkDomain,
-  tokenNetworkTypes,
-  type BalanceProof,
-} from '../../src/contracts/channelTypes.ts'
-import { randomBytes, toHex } from '../../src/core/bytes.ts'
-import { engine, resetEngine, setEngine, type Secp256k1 } from '../../src/core/crypto/engine.ts'
+import { resetEngine, setEngine, type Secp256k1 } from '../../src/core/crypto/engine.ts'
 import { ethersSecp256k1 } from '../../src/core/crypto/ethers.ts'
-import { generateKey } from '../../src/core/crypto/key.ts'
 import { nativeSecp256k1 } from '../../src/core/crypto/native.ts'
 import { nobleSecp256k1 } from '../../src/core/crypto/noble.ts'
 import { tinySecp256k1 } from '../../src/core/crypto/tiny.ts'
 import { openLevelStore } from '../../src/core/store/openLevelStore.ts'
 import { median, type Row } from '../lib/report.ts'
+import { bareProofs, ethersProofs } from './parts.ts'
 import { startTown } from './town.ts'
 
 const ROUNDS = 5
@@ -67,8 +59,8 @@ async function measure({ name, curve, payments, durable }: Case, say: (line: str
     const figures = { paid: [] as number[], parts: [] as number[], ethers: [] as number[] }
     for (let round = -1; round < ROUNDS; round++) {
       const paid = await rate(payments, () => payMany(payer!, payee!.account, payments))
-      const parts = await rate(payments, async () => bareParts(payments))
-      const shipped = await rate(200, async () => asEthersShips(200))
+      const parts = await rate(payments, async () => bareProofs(payments))
+      const shipped = await rate(200, async () => ethersProofs(200))
       if (round < 0) continue // warms the compiler
       figures.paid.push(paid)
       figures.parts.push(parts)
@@ -109,47 +101,4 @@ async function payMany(payer: ChannelNode, to: string, count: number): Promise<v
     while (left-- > 0) await payer.pay({ to, amount: 1n })
   }
   await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
-}
-
-const domain = tokenNetworkDomain(31337n, `0x${'11'.repeat(20)}`)
-const proofs = Array.from(
-  { length: 64 },
-  (_, i): BalanceProof => ({
-    channel: randomBytes(32),
-    nonce: i + 1,
-    transferred: 10n ** 15n + BigInt(i),
-    locked: 0n,
-    locksroot: new Uint8Array(32),
-    stream: new Uint8Array(32),
-    reference: randomBytes(32),
-  }),
-)
-
-/** What a payment can't do without, and nothing else. */
-function bareParts(count: number): void {
-  const { BalanceProof: digest } = tokenNetworkDigests(domain)
-  const key = generateKey()
-  const { secp256k1 } = engine()
-  for (let i = 0; i < count; i++) {
-    const proof = proofs[i % proofs.length]!
-    const signature = key.sign(digest(proof)).subarray(0, 64)
-    if (!secp256k1.verify(digest(proof), signature, key.publicKey)) throw new Error('the signature is wrong')
-  }
-}
-
-function asEthersShips(count: number): void {
-  const key = new SigningKey(randomBytes(32))
-  const types = { BalanceProof: [...tokenNetworkTypes.BalanceProof] }
-  for (let i = 0; i < count; i++) {
-    const proof = proofs[i % proofs.length]!
-    const message = {
-      ...proof,
-      channel: toHex(proof.channel),
-      locksroot: toHex(proof.locksroot),
-      stream: toHex(proof.stream),
-      reference: toHex(proof.reference),
-    }
-    const signature = key.sign(TypedDataEncoder.hash(domain, types, message))
-    recoverAddress(TypedDataEncoder.hash(domain, types, message), signature)
-  }
 }

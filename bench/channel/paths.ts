@@ -6,7 +6,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { mediationFee, NO_FEES, type FeeSchedule } from '../../src/channel/routing/fees.ts'
 import { createGraph, type Graph } from '../../src/channel/routing/graph.ts'
 import { findPaths } from '../../src/channel/routing/paths.ts'
-import { type Row } from '../lib/report.ts'
+import { percentile, type Row } from '../lib/report.ts'
 
 const NODES = 10_000
 /** Channels that each new node opens: 50,000 in all. */
@@ -59,11 +59,6 @@ export async function paths(say: (line: string) => void): Promise<readonly Row[]
     baseline: { name: `textbook Dijkstra and Yen, ${BASELINE_QUERIES} queries`, value: percentile(textbookTimes, percent) },
     limit: { name: 'one look at every edge', value: percentile(traversals, percent) },
   }))
-}
-
-function percentile(figures: readonly number[], percent: number): number {
-  const sorted = [...figures].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)]!
 }
 
 /** Numbers from 0 to 1 that are the same in every run (xorshift32). */

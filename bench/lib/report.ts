@@ -40,6 +40,12 @@ export function median(figures: readonly number[]): number {
     : (sorted[sorted.length / 2 - 1]! + sorted[sorted.length / 2]!) / 2
 }
 
+/** The figure that so many percent of them don't exceed. */
+export function percentile(figures: readonly number[], percent: number): number {
+  const sorted = [...figures].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)]!
+}
+
 /** Rows as a Markdown table. */
 export function table(rows: readonly Row[]): string {
   const number = (value: number): string => value.toLocaleString('en-US', { maximumSignificantDigits: 4 })
