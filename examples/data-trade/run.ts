@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { startDevnet } from 'sluice-sdk/testing'
 import { createServer } from 'vite'
 import { openTerminal } from '../lib/terminal.ts'
-import { webConfig } from './web/webConfig.ts'
+import { webConfig } from '../lib/webConfig.ts'
 
 const { line } = openTerminal()
 const web = process.argv.includes('--web')
@@ -38,7 +38,7 @@ function start(name: 'seller' | 'buyer', PRIVATE_KEY: string, ...args: readonly 
 const selling = start('seller', seller!.privateKey)
 const sold = once(selling, 'exit')
 if (web) {
-  const server = await createServer(webConfig())
+  const server = await createServer(webConfig(new URL('web/', import.meta.url)))
   await server.listen()
   const query = new URLSearchParams({ seller: `ws://127.0.0.1:${port}/`, contract: dataTrade, rpc: devnet.url })
   line('page', `${server.resolvedUrls!.local[0]}?${query}`)

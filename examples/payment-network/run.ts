@@ -1,22 +1,38 @@
 /**
  * Five nodes pay each other: directly, over several hops, over several paths at once, past a node that is cut off; and a
- * watchtower answers one who cheats.
+ * watchtower answers one who cheats. A page shows it as it happens; with `--stay` they go on paying until Ctrl-C.
  *
  *     npm run example:channels
+ *     npm run example:channels -- --stay
  * @module
  */
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { formatEther, parseEther } from 'ethers'
 import type { Hex } from 'sluice-sdk'
 import type { PeerTransport } from 'sluice-sdk/channel'
 import { createTower, type Tower } from 'sluice-sdk/channel/tower'
 import { listenWebSocketPeer } from 'sluice-sdk/channel/listen'
 import { memoryStore } from 'sluice-sdk/store'
+import { servePage } from '../lib/servePage.ts'
 import { openTerminal } from '../lib/terminal.ts'
+import { createFeed } from './feed.ts'
 import { CHALLENGE_PERIOD, openTown, type Neighbour } from './town.ts'
+import { startTraffic } from './traffic.ts'
 
 const { heading, line, check, fail, table } = openTerminal()
 const eth = (wei: bigint): string => `${formatEther(wei)} ETH`
-const town = await openTown()
+const stay = process.argv.includes('--stay')
+
+const feed = createFeed()
+const page = await servePage(new URL('web/', import.meta.url), () => ({
+  network: feed.network(),
+  payments: feed.payments(),
+}))
+feed.listen({ network: (view) => page.send('network', view), payment: (view) => page.send('payment', view) })
+line('page', `${page.url} shows the network as it changes`)
+
+const town = await openTown(feed.follow)
 const [ann, ben, cleo, dan, eve] = ['Ann', 'Ben', 'Cleo', 'Dan', 'Eve'].map((name) => town.neighbour(name)) as [
   Neighbour,
   Neighbour,
@@ -32,7 +48,7 @@ const before = await Promise.all(everybody.map(({ wallet }) => provider.getBalan
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await holds()); tries++) {
     if (tries > 600) throw new Error('it did not come')
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await sleep(50)
   }
 }
 
@@ -43,7 +59,7 @@ async function pay(from: Neighbour, to: Neighbour, amount: bigint): Promise<void
   const off = everybody.map(({ node, name }) => node?.events.on('mediated', ({ paymentId }) => through.push([paymentId, name])))
   const { id, fee } = await from.node!.pay({ to: to.wallet.address, amount, maxFee: amount / 10n })
   const ms = (performance.now() - began).toFixed(1)
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  await sleep(100)
   for (const stop of off) stop?.()
   const mediators = [...new Set(through.filter(([paymentId]) => paymentId === id).map(([, name]) => name))].sort()
   const way = mediators.length > 0 ? `through ${mediators.join(', ')}, fees ${eth(fee)}` : 'directly'
@@ -100,7 +116,7 @@ try {
   const again = await ann.node!.open({ partner: eve.wallet.address, deposit: parseEther('0.5') })
   await until(() => ann.node!.channel(again.id).online)
   line('', 'Ann – Eve is open again. Neither way has 1 ETH, both together do')
-  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  await sleep(1_500)
   await pay(ann, dan, parseEther('1'))
   check('one payment over two paths: all of it, or nothing')
 
@@ -108,11 +124,14 @@ try {
   const lost = dan.node!.pay({ to: ben.wallet.address, amount: parseEther('0.01'), maxFee: parseEther('0.001'), timeout: 5_000 })
   await town.stop(cleo)
   line('cut', 'Cleo, while Dan pays Ben')
-  await lost.then(
+  const outcome = lost.then(
     () => check('the payment found another way'),
     (error: { code?: string }) => check(`the payment came to nothing: ${error.code}; nobody has lost anything`),
   )
+  // If Dan has given the secret away already, he can't know before Cleo is back.
+  await Promise.race([outcome, sleep(6_000)])
   await town.start(cleo)
+  await outcome
   await until(() =>
     cleo
       .node!.channels()
@@ -124,21 +143,33 @@ try {
   heading('Somebody cheats')
   const id = channels.get('Ann-Ben')!
   const due = ben.node!.channel(id).capacity
+  // The watchtower is told of the newest proofs about once a second.
+  await sleep(2_000)
   await town.stop(ben)
   line('off', 'Ben')
   await town.stop(ann)
   ann.entries.clear()
   for (const [key, value] of old) ann.entries.set(key, value)
   await town.start(ann)
+  const shown = new Promise<void>((resolve) => watching!.events.once('shown', () => resolve()))
   await ann.node!.close(id, { how: 'alone' })
   line('closed', 'Ann – Ben by Ann, as if she had never paid him: her store is from before')
-  await new Promise<void>((resolve) => watching!.events.once('shown', () => resolve()))
+  await shown
   check('the watchtower has shown it')
   await town.devnet.increaseTime(CHALLENGE_PERIOD + 1)
   await until(() => ann.node!.channel(id).phase === 'settled')
   await town.start(ben)
   await until(() => ben.node!.channel(id).phase === 'settled')
   line('settled', `Ben has got the ${eth(due)} that were his`)
+
+  if (stay) {
+    heading('Every day')
+    await ann.node!.open({ partner: ben.wallet.address, deposit: parseEther('1') })
+    line('', 'Everybody pays somebody, until Ctrl-C')
+    const rest = startTraffic(everybody)
+    await once(process, 'SIGINT')
+    await rest()
+  }
 
   heading('At the end')
   for (const { node } of everybody) {
@@ -148,11 +179,11 @@ try {
     }
   }
   await until(() => everybody.every(({ node }) => node!.channels().every(({ phase }) => phase !== 'open')))
-  // Settlements after one challenge period, and what was locked one later.
+  // Settlements after one challenge period, and what was locked once that has expired.
   const isEmpty = async (): Promise<boolean> => (await provider.getBalance(town.tokenNetwork)) === 0n
-  for (let periods = 0; periods < 4 && !(await isEmpty()); periods++) {
+  for (let periods = 0; periods < 8 && !(await isEmpty()); periods++) {
     await town.devnet.increaseTime(CHALLENGE_PERIOD + 1)
-    for (let tries = 0; tries < 60 && !(await isEmpty()); tries++) await new Promise((resolve) => setTimeout(resolve, 50))
+    for (let tries = 0; tries < 60 && !(await isEmpty()); tries++) await sleep(50)
   }
   await until(isEmpty)
   const after = await Promise.all(everybody.map(({ wallet }) => provider.getBalance(wallet.address)))
@@ -167,4 +198,6 @@ try {
   await watching?.stop()
   await tower?.close()
   await town.end()
+  feed.stop()
+  await page.close()
 }

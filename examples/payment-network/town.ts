@@ -35,8 +35,11 @@ export interface Town {
 /** Seconds in which a closing can be answered. */
 export const CHALLENGE_PERIOD = 600
 
-/** Starts a chain with a token network for ETH. */
-export async function openTown(): Promise<Town> {
+/**
+ * Starts a chain with a token network for ETH.
+ * @param switched is called after a node was switched on or off.
+ */
+export async function openTown(switched: (neighbour: Neighbour) => void): Promise<Town> {
   const devnet = await startDevnet()
   const { tokenNetworkRegistry, fromBlock } = await devnet.deployChannels({ challengePeriod: CHALLENGE_PERIOD })
   const registry = tokenNetworkRegistryContract(tokenNetworkRegistry, devnet.accounts.at(-1))
@@ -50,6 +53,7 @@ export async function openTown(): Promise<Town> {
     await closing.get(neighbour)?.()
     closing.delete(neighbour)
     neighbour.node = undefined
+    switched(neighbour)
   }
   return {
     devnet,
@@ -68,7 +72,7 @@ export async function openTown(): Promise<Town> {
     async start(neighbour, options = {}) {
       const { wallet, entries } = neighbour
       const transport = await listenWebSocketPeer()
-      const store = memoryStore(entries)
+      const store = options.store ?? memoryStore(entries)
       endpoints.set(wallet.address.toLowerCase(), transport.endpoint!)
       // Everybody here knows where everybody is; on a public chain the registry or Kademlia does.
       const find = (account: string): Promise<readonly string[]> =>
@@ -89,6 +93,7 @@ export async function openTown(): Promise<Town> {
         await store.close()
       })
       neighbour.node = node
+      switched(neighbour)
       return node
     },
     stop,

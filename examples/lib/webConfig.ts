@@ -1,11 +1,11 @@
 import { fileURLToPath } from 'node:url'
 import { defaultClientConditions, type InlineConfig } from 'vite'
 
-/** How Vite serves and builds the page: with the library's source, as everything in this repository. */
-export function webConfig(): InlineConfig {
+/** How Vite serves and builds the page in a folder: with the library's source, as everything in this repository. */
+export function webConfig(folder: URL): InlineConfig {
   return {
     configFile: false,
-    root: fileURLToPath(new URL('.', import.meta.url)),
+    root: fileURLToPath(folder),
     resolve: { conditions: ['@sluice/source', ...defaultClientConditions] },
     build: { target: 'es2022' },
   }
