@@ -143,8 +143,6 @@ try {
   heading('Somebody cheats')
   const id = channels.get('Ann-Ben')!
   const due = ben.node!.channel(id).capacity
-  // The watchtower is told of the newest proofs about once a second.
-  await sleep(2_000)
   await town.stop(ben)
   line('off', 'Ben')
   await town.stop(ann)

@@ -9,6 +9,7 @@ import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import { memoryStore } from '../core/store/memoryStore.ts'
+import { copyStore } from '../core/store/copyStore.ts'
 import type { Store } from '../core/store/store.ts'
 import type { PeerTransport } from '../protocol/peer.ts'
 import { createAlarmService, type AlarmService } from './chain/alarmService.ts'
@@ -164,8 +165,8 @@ export interface ChannelNode {
   /**
    * Pays. Resolves when the money is the target's for good.
    * @throws `NO_ROUTE`, `CAPACITY_SHORT`, `FEE_TOO_HIGH`, `PARTNER_OFFLINE`, `PAYMENT_FAILED`, `PAYMENT_EXPIRED`,
-   * `PAYMENT_ID_TAKEN`,
-   * `TIMEOUT`, `ABORTED`: no money has moved.
+   * `PAYMENT_ID_TAKEN`, `CHAIN_STALLED`, `TIMEOUT`, `ABORTED`: no money has moved. `PAYMENT_UNKNOWN` when the time is over or
+   * the signal fires while it can no longer be stopped: paying the same id again waits for its end.
    */
   pay(request: PaymentRequest): Promise<Payment>
   /**
@@ -204,6 +205,12 @@ export interface ChannelNode {
   incoming(options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<ChannelEvents['received']>
   /** Links the node with an account, whether or not they have a channel. @throws `PARTNER_OFFLINE` */
   connect(account: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /**
+   * Copies the node's store, as it is between two writes, into an empty one that is open; payments wait meanwhile. A node that
+   * is started with the copy, however old, signs nothing in a channel before its partner has shown what is missing.
+   * @throws `BAD_ARGUMENT` if there is something in `to`; what the stores throw.
+   */
+  backup(to: Store): Promise<void>
   /** Waits until what the chain has now is taken in. */
   caughtUp(signal?: AbortSignal): Promise<void>
   /** Stops; what is under way goes on when it is started again. The store and the transport remain their owner's. */
@@ -746,6 +753,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         await links.connect(to.toLowerCase(), { signal })
       },
 
+      backup: (to) => journal.alone(() => copyStore(store, to)),
       caughtUp: (signal) => chain.caughtUp(signal),
       stop,
     }

@@ -142,6 +142,23 @@ describe('a partner that closes while the client is offline', () => {
     expect((await town.devnet.provider.getBalance(bob.wallet.address)) - before).toBe(350n)
   })
 
+  it('does not keep what came in right before the client went', async () => {
+    const place = await towerAt('tower', 8)
+    const alice = await town.resident('alice')
+    const { towers } = using(place)
+    const bob = await town.resident('bob', { towers: { ...towers!, interval: 3_600_000 } })
+    const { id } = await town.channel(alice, bob, 1_000n)
+    await alice.node.pay({ to: bob.wallet.address, amount: 300n })
+    for (let i = 0; i < 5; i++) await alice.node.pay({ to: bob.wallet.address, amount: 10n })
+    await bob.node.stop()
+
+    const before = await town.devnet.provider.getBalance(bob.wallet.address)
+    await alice.node.close(id, { how: 'alone' })
+    await eventually('an answer', () => place.seen.shown[0])
+    await settled(alice, id)
+    expect((await town.devnet.provider.getBalance(bob.wallet.address)) - before).toBe(350n)
+  })
+
   it('does not keep it either where the channel could be closed without a proof', async () => {
     const place = await towerAt('tower', 8)
     const alice = await town.resident('alice')

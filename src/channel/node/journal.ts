@@ -16,6 +16,8 @@ export interface Journal {
   thenLast(subject: object, effect: () => void): void
   /** Resolves when everything put so far is durable and its effects have run. @throws what the store failed with. */
   settled(): Promise<void>
+  /** Runs `task` between two writes: meanwhile the store stays as it is, and effects wait. @throws what `task` throws. */
+  alone<T>(task: () => Promise<T>): Promise<T>
 }
 
 /**
@@ -35,13 +37,16 @@ export function createJournal(
   /** Where in `effects` the last one of a subject is. */
   let lasts = new Map<object, number>()
   let flushing: Promise<void> | undefined
+  /** What is to run between two writes. */
+  const tasks: (() => Promise<void>)[] = []
   /** Whoever waits for what was put before. */
   const waiters = new Set<{ readonly reject: (error: Error) => void }>()
   let failure: { readonly error: unknown } | undefined
 
   const flush = async (): Promise<void> => {
     await Promise.resolve() // the turn goes on: what it still puts belongs to this write
-    while (puts.size > 0 || effects.length > 0) {
+    while (puts.size > 0 || effects.length > 0 || tasks.length > 0) {
+      for (const task of tasks.splice(0)) await task()
       const changes = []
       for (const [key, encode] of puts) changes.push({ key, value: encode ? encode() : null })
       const consequences = effects
@@ -63,7 +68,7 @@ export function createJournal(
     flushing = flush().then(
       () => {
         flushing = undefined
-        if (puts.size > 0 || effects.length > 0) wake()
+        if (puts.size > 0 || effects.length > 0 || tasks.length > 0) wake()
       },
       (error: unknown) => {
         failure = { error }
@@ -104,6 +109,12 @@ export function createJournal(
           waiters.delete(waiter)
           resolve()
         })
+        wake()
+      }),
+    alone: (task) =>
+      new Promise((resolve, reject) => {
+        if (failure) return reject(asError(failure.error))
+        tasks.push(() => task().then(resolve, reject))
         wake()
       }),
   }

@@ -240,7 +240,17 @@ export function createPathPayments(context: NodeContext, proofs: Proofs, options
     const timer = new AbortController()
     const ended = new Promise<void>((resolve, reject) => (run.settle = (error) => (error ? reject(error) : resolve())))
     const stop = (error: SluiceError): void => {
-      if (run.payment.state === 'pending' && outgoing.get(id) === run) giveUp(run, error)
+      if (outgoing.get(id) !== run) return
+      if (run.payment.state === 'pending') return giveUp(run, error)
+      // The secret is out: it goes on, but nobody waits any longer.
+      const { code, shortMessage } = error
+      run.settle?.(
+        new SluiceError('PAYMENT_UNKNOWN', `${shortMessage}, but may still arrive: ask for it by its id`, {
+          cause: error,
+          details: { paymentId: id, code },
+        }),
+      )
+      run.settle = undefined
     }
     const onAbort = (): void => stop(aborted(signal, 'the payment'))
     signal?.addEventListener('abort', onAbort, { once: true })

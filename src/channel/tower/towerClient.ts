@@ -106,6 +106,8 @@ const keyOf = (tower: Hex, id: Hex, kind: Kind): string => `receipt/${tower}/${i
 const ANSWER_TIMEOUT = 10_000
 /** Milliseconds without work after which the link to a tower is ended: it has room for others then. */
 const IDLE = 30_000
+/** Milliseconds that the towers have to take what they lack when the node stops. */
+const LAST_WORD = 3_000
 /** The longest that a tower which failed is left out, in milliseconds. */
 const LONGEST_REST = 600_000
 
@@ -140,6 +142,8 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
   assertArgument(Number.isSafeInteger(copies) && copies >= 1, 'copies', 'a whole number from 1')
   assertArgument(Number.isSafeInteger(duration) && duration >= 3600, 'duration', 'an hour or more, in seconds')
   const over = new AbortController()
+  /** Whether the node is stopping: the towers get what they lack, as fast as they take it. */
+  let finishing = false
   /** How often something about a channel has changed in this run. */
   const versions = new Map<Hex, number>()
   const posts = await Promise.all(towers.map(open))
@@ -152,6 +156,10 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     changed: ({ id }) => changed(id),
     async close() {
       for (const off of offs) off()
+      // What came last is what a tower needs most.
+      finishing = true
+      for (const { bell } of posts) bell.ring()
+      await Promise.race([Promise.all(running), clock.sleep(LAST_WORD, over.signal).catch(() => {})])
       over.abort()
       for (const { bell } of posts) bell.ring()
       await Promise.all(posts.map(({ links }) => links.close()))
@@ -230,6 +238,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
         await clock.sleep(1000 / APPOINTMENTS_PER_SECOND, over.signal).catch(() => {})
         continue
       }
+      if (finishing) return
       if (now - idleSince >= IDLE) post.links.get(post.tower)?.close(1000, 'nothing to say')
       const wakeAt = Math.min(now + IDLE, next?.at ?? Infinity, post.restingUntil > now ? post.restingUntil : Infinity)
       const timer = new AbortController()
@@ -253,7 +262,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       const mark = post.marks.get(channel.id)
       const version = versions.get(channel.id) ?? 0
       let at = mark ? (mark.validUntil - duration / 2) * 1000 : Infinity
-      if (version > 0 && mark?.version !== version) at = Math.min(at, mark ? mark.at + interval : 0)
+      if (version > 0 && mark?.version !== version) at = Math.min(at, mark && !finishing ? mark.at + interval : 0)
       if (at < (first?.at ?? Infinity)) first = { channel, at }
     }
     return first

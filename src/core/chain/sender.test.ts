@@ -473,6 +473,22 @@ describe('what goes wrong once it has left', () => {
     expect(receipt.blockHash).not.toBe(first.blockHash)
   })
 
+  it('is mined although what came before it is lost for good', async () => {
+    const wallet = freshWallet()
+    const sender = await open({ signer: wallet, stuckAfter: 300 })
+    await sender.send(pay())
+    await devnet.setAutomine(false)
+    const second = sender.send(pay(2n))
+    await expect.poll(() => sender.pending()).toHaveLength(1)
+    await devnet.reorg(1)
+    expect(await provider.getTransactionCount(wallet.address)).toBe(0)
+    await devnet.setAutomine(true)
+    const mining = setInterval(() => void devnet.mine(), 100)
+    cleanup.push(() => clearInterval(mining))
+    expect(await second).toMatchObject({ nonce: 1 })
+    expect(await provider.getTransactionCount(wallet.address)).toBe(2)
+  })
+
   it('is replaced when another transaction takes its nonce', async () => {
     const wallet = freshWallet()
     const sender = await open({ signer: wallet, confirmations: 2 })

@@ -113,6 +113,8 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
   /** Transactions that can no longer happen, by hash, newest last: no node tells about them any more. */
   const gone = new Map<string, 'replaced' | 'dropped'>()
   const closing = new AbortController()
+  /** A nonce that nobody uses, and since when. */
+  let gap: { readonly nonce: number; readonly since: number } | undefined
   let watching: Promise<void> | undefined
 
   if (store) {
@@ -310,6 +312,28 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
     const checks = await Promise.allSettled(launched.map((entry) => check(entry, head, used, headers)))
     const failed = checks.find((result) => result.status === 'rejected')
     if (failed) throw failed.reason
+    await fillGap(used)
+  }
+
+  /**
+   * Uses up a nonce before all of ours that nobody uses: what had it was lost with its block, deeper than anyone looks, or
+   * every node has dropped it. Until it is used nothing of ours can be mined.
+   */
+  async function fillGap(used: number): Promise<void> {
+    const isGap = open.size > 0 && [...lane.taken].every((nonce) => nonce > used)
+    if (!isGap || gap?.nonce !== used) gap = isGap ? { nonce: used, since: clock.now() } : undefined
+    if (!gap || clock.now() < gap.since + stuckAfter || (await rpc.nonce(address, 'pending')) > used) return
+    gap = undefined
+    await lane.turn(async () => {
+      if (lane.taken.has(used)) return
+      const nothing = { to: address, data: '0x', value: 0n }
+      const gasLimit = await rpc.ask('gas estimate', () => provider.estimateGas({ from: address, ...nothing }))
+      const fees = await account.fees(closing.signal)
+      const attempt = await account.sign({ ...nothing, gasLimit }, used, fees, closing.signal)
+      if (attempt?.raw === undefined) return
+      log.warn('a nonce is used by nobody and holds up what comes after it, using it for nothing', { address, nonce: used })
+      await account.handOver(attempt.raw)
+    })
   }
 
   async function check(entry: Entry, head: number, used: number, headers: Headers): Promise<void> {

@@ -1,4 +1,5 @@
 import fc, { type AsyncCommand } from 'fast-check'
+import { Transaction } from 'ethers'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { balancesOf, loadChannels, type Channel } from '../../../src/channel/node/channel.ts'
 import { settlementAmounts } from '../../../src/channel/state/settlement.ts'
@@ -47,6 +48,8 @@ interface World {
   readonly due: Map<string, bigint>
   /** Channels in which a node went on with an old copy of its store, or lost what was confirmed: there it may lose. */
   readonly forgot: Set<string>
+  /** Transactions that were sent past the nodes: after a reorganisation every chain would include them again. */
+  readonly sent: string[]
 }
 
 let village: Village
@@ -116,6 +119,7 @@ function command(name: string, run: (world: World) => Promise<unknown>): AsyncCo
   return {
     check: () => true,
     run: async (_model, world) => {
+      if (process.env['SLUICE_MODEL_TRACE'] !== undefined) console.log(new Date().toISOString(), name)
       await run(world)
       await pause(20)
       await note(world)
@@ -160,6 +164,18 @@ async function check(world: World, name: string): Promise<void> {
       }
     }
   }
+}
+
+/** The transactions of the newest blocks, oldest first. */
+async function newestTransactions(blocks: number): Promise<string[]> {
+  const { provider } = village.devnet
+  const head = await provider.getBlockNumber()
+  const found: string[] = []
+  for (let block = head - blocks; block <= head + 1; block++) {
+    const { prefetchedTransactions = [] } = (await provider.getBlock(block, true)) ?? {}
+    found.push(...prefetchedTransactions.map((transaction) => Transaction.from(transaction).serialized))
+  }
+  return found
 }
 
 const tolerant = (promise: Promise<unknown>, ms = 1_500): Promise<unknown> => Promise.race([promise.catch(() => {}), pause(ms)])
@@ -284,17 +300,20 @@ const commands = [
       const { wallet, account } = world.nodes[i]
       // Who cheats has only itself to blame.
       world.forgot.add(`${account}/${chosen.channel}`)
-      await tolerant(
-        contractOf(village, wallet)
-          .close(account, chosen.partner, chosen.proof, '0x')
-          .then((sent) => sent.wait()),
-        3_000,
-      )
+      const closing = contractOf(village, wallet).close(account, chosen.partner, chosen.proof, '0x')
+      const done = closing.then((sent) => {
+        world.sent.push(Transaction.from(sent).serialized)
+        return sent.wait()
+      })
+      await tolerant(done, 3_000)
     }),
   ),
   fc.constantFrom(1, CONFIRMATIONS - 1, CONFIRMATIONS + 2).map((depth) =>
     command(`the chain loses ${depth} blocks`, async (world) => {
+      // What nobody looks after any more is included again, as chains do; the rest the nodes have to send again themselves.
+      const again = depth < CONFIRMATIONS ? world.sent : await newestTransactions(depth)
       await village.devnet.reorg(depth)
+      for (const raw of again) await village.devnet.provider.broadcastTransaction(raw).catch(() => {})
       if (depth < CONFIRMATIONS) return
       // Deeper than anybody looks: what was paid out of a deposit that is no more is lost. Nobody may get stuck all the same.
       for (const { account, node, running } of world.nodes)
@@ -318,7 +337,7 @@ it(
         const number = run++
         const start = (name: string): Promise<Villager> => village.villager(`${name}${number}`, { confirmations: CONFIRMATIONS })
         const nodes = [await start('a'), await start('b'), await start('c')] as const
-        const world: World = { nodes, copies: [[], [], []], proofs: [], due: new Map(), forgot: new Set() }
+        const world: World = { nodes, copies: [[], [], []], proofs: [], due: new Map(), forgot: new Set(), sent: [] }
         const before = await village.devnet.provider.getBalance(village.tokenNetwork)
         try {
           for (const [a, b] of pairs) await village.channel(nodes[a], nodes[b], 3_000n, 2_000n)

@@ -4,6 +4,7 @@ import { createChannelNode } from '../../../src/channel/channelNode.ts'
 import type { Hex } from '../../../src/core/bytes.ts'
 import { tokenNetworkRegistryContract } from '../../../src/contracts/tokenNetworkRegistry.ts'
 import { systemClock } from '../../../src/core/clock.ts'
+import { memoryStore } from '../../../src/core/store/memoryStore.ts'
 import { startRpcProxy } from '../../../src/testing/rpcProxy.ts'
 import type { Fate } from './support/mortalStore.ts'
 import { contractOf, eventually, held, pause, startVillage, stored, type Villager, type Village } from './support/village.ts'
@@ -139,6 +140,39 @@ describe('an old copy of a store', () => {
   })
 })
 
+describe('a backup', () => {
+  it('is taken while payments go on, and goes on where the partner is', async () => {
+    const { alice, bob, id } = await pair(100_000n, 0n)
+    let running = true
+    let paid = 0n
+    const paying = (async () => {
+      while (running) {
+        await Promise.all(Array.from({ length: 20 }, () => alice.node.pay({ to: bob.account, amount: 1n })))
+        paid += 20n
+        await pause(1)
+      }
+    })()
+    await pause(50)
+    const entries = new Map<string, Uint8Array>()
+    const copy = memoryStore(entries)
+    await alice.node.backup(copy)
+    await expect(alice.node.backup(copy)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+    const kept = await stored(entries, id)
+    const before = kept.own.transferred
+    expect(before).toBe(BigInt(kept.own.nonce - 1)) // each proof pays one, but for the first
+    await pause(50)
+    running = false
+    await paying
+    expect(before < paid).toBe(true)
+    await village.crash(alice)
+    await village.restart(alice, entries)
+    await agree(alice, bob, id)
+    expect(alice.node.channel(id).capacity).toBe(100_000n - paid)
+    await alice.node.pay({ to: bob.account, amount: 5n })
+    expect(bob.node.channel(id).capacity).toBe(paid + 5n)
+  })
+})
+
 describe('a payment over a mediator', () => {
   const kinds = { lock: 2, unlock: 3, processed: 7, secretRequest: 32, secretGrant: 33, reveal: 34 } as const
 
@@ -223,6 +257,24 @@ describe('a link that is lost', () => {
     expect(await alice.node.withdraw(id, 4_000n)).toMatchObject({ totalWithdraw: 4_000n, capacity: 6_000n })
     await eventually('the same at the other end', () => bob.node.channel(id).partnerCapacity === 6_000n)
   })
+})
+
+describe('a payment that can not be stopped any more', () => {
+  it('is unknown when the time is over, and its id tells how it ended', async () => {
+    const [alice, bob, carol] = [await person('alice'), await person('bob'), await person('carol')]
+    await village.channel(alice, bob, 10_000n)
+    const { id } = await village.channel(bob, carol, 10_000n)
+    const to = carol.account
+    await eventually('a path', () => alice.node.pay({ to, amount: 1n, maxFee: 0n }).then(() => true, () => false))
+    // The secret is out, and does not come back.
+    village.network.rule((from, _to, type) => (from === carol.endpoint && type === 34 ? 'before' : undefined))
+    const payment = { to, amount: 50n, maxFee: 0n, id: `0x${'5e'.repeat(32)}` }
+    const unknown = { code: 'PAYMENT_UNKNOWN', details: { paymentId: payment.id, code: 'TIMEOUT' } }
+    await expect(alice.node.pay({ ...payment, timeout: 700 })).rejects.toMatchObject(unknown)
+    village.network.rule(undefined)
+    expect(await alice.node.pay(payment)).toMatchObject({ state: 'done', amount: 50n })
+    expect(carol.node.channel(id).capacity).toBe(51n)
+  }, 30_000)
 })
 
 describe('two nodes that pay each other as fast as they can', () => {
