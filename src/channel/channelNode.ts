@@ -584,6 +584,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       routing?.linked(link)
       events.emit('peer', { account: link.account, linked: true })
     })
+    links.onConflict((of, instance) => log.warn('an account is linked from two processes', { account: of, instance }))
     links.onLost((link) => {
       proofs.lost(link.account)
       linked.delete(link)
