@@ -43,7 +43,7 @@ for (const { name, folder, deployable, apart } of contracts) {
     `${folder}/${stem}Abi.ts`,
     `${notice}\n/** The ABI of \`${name}.sol\`. */\nexport const ${stem}Abi = ${literal(abi)} as const\n`,
   )
-  const humanReadable = `in ethers' human-readable form: a quarter of the size, for what runs in pages. */`
+  const humanReadable = 'in ethers\' human-readable form: a quarter of the size, for what runs in pages. */'
   if (apart) {
     files.set(
       `${folder}/${stem}ViewFragments.ts`,

@@ -11,9 +11,10 @@ import { recoverAddress } from '../../../src/core/crypto/signature.ts'
 import { memoryStore } from '../../../src/core/store/memoryStore.ts'
 import { contractOf, eventually, pause, startVillage, type Villager, type Village } from './support/village.ts'
 
-/** `SLUICE_MODEL_RUNS=200` for a night; `SLUICE_MODEL_SEED` repeats the choices of a run. */
+/** `SLUICE_MODEL_RUNS=200` for a night; `SLUICE_MODEL_SEED` and `SLUICE_MODEL_PATH` repeat the choices of a run. */
 const RUNS = Number(process.env['SLUICE_MODEL_RUNS'] ?? 4)
 const SEED = Number(process.env['SLUICE_MODEL_SEED'] ?? Date.now() % 1_000_000_000)
+const PATH = process.env['SLUICE_MODEL_PATH']
 const CHALLENGE_PERIOD = 600
 const CONFIRMATIONS = 3
 
@@ -349,7 +350,7 @@ it(
           for (const villager of nodes) if (villager.running) await village.stopVillager(villager)
         }
       }),
-      { numRuns: RUNS, seed: SEED, endOnFailure: true },
+      { numRuns: RUNS, seed: SEED, endOnFailure: true, ...(PATH === undefined ? {} : { path: PATH }) },
     )
   },
   Math.max(120_000, RUNS * 30_000),
@@ -379,7 +380,9 @@ async function finish(world: World, before: bigint): Promise<void> {
   }
   for (const id of ids) {
     if ((await contract.queryFilter(contract.filters.ChannelOpened(id))).length === 0) continue // lost for good
-    const [settled] = await eventually('the settlement', async () => {
+    const seen = world.nodes.flatMap(({ name, node }) =>
+      node.channels().flatMap((channel) => (channel.id === id ? [`${name} ${channel.phase} ${channel.settleAt}`] : [])))
+    const [settled] = await eventually(`the settlement of ${id}, which is ${seen.join(', ')}`, async () => {
       const found = await contract.queryFilter(contract.filters.ChannelSettled(id))
       return found.length > 0 ? found : undefined
     })
