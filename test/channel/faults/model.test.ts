@@ -55,10 +55,24 @@ interface World {
 
 let village: Village
 let mining: NodeJS.Timeout
+let mined: Promise<void> = Promise.resolve()
+let reorganising = false
+
+/** Replaces the newest blocks. Nothing is mined meanwhile: anvil loses a block then, for ever. */
+async function reorganise(depth: number): Promise<void> {
+  reorganising = true
+  await mined
+  await village.devnet.setAutomine(false)
+  await village.devnet.reorg(depth)
+  await village.devnet.setAutomine(true)
+  reorganising = false
+}
 
 beforeAll(async () => {
   village = await startVillage({ challengePeriod: CHALLENGE_PERIOD, accounts: 3 * (RUNS + 30) })
-  mining = setInterval(() => void village.devnet.mine().catch(() => {}), 100)
+  mining = setInterval(() => {
+    if (!reorganising) mined = village.devnet.mine().catch(() => {})
+  }, 100)
 })
 afterAll(() => {
   clearInterval(mining)
@@ -313,7 +327,7 @@ const commands = [
     command(`the chain loses ${depth} blocks`, async (world) => {
       // What nobody looks after any more is included again, as chains do; the rest the nodes have to send again themselves.
       const again = depth < CONFIRMATIONS ? world.sent : await newestTransactions(depth)
-      await village.devnet.reorg(depth)
+      await reorganise(depth)
       for (const raw of again) await village.devnet.provider.broadcastTransaction(raw).catch(() => {})
       if (depth < CONFIRMATIONS) return
       // Deeper than anybody looks: what was paid out of a deposit that is no more is lost. Nobody may get stuck all the same.
