@@ -387,6 +387,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     /** Loaded when somebody pays by a hash chain. */
     let streams: Streams | undefined
     const streaming = async (): Promise<Streams> => {
+      if (streams) return streams
       const { createStreams } = await import('./node/streams.ts')
       return (streams ??= createStreams(context, proofs))
     }
@@ -397,6 +398,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     let routing: Routing | undefined
     const linked = new Set<Link>()
     const loadRouting = async (): Promise<Routing> => {
+      if (routing) return routing
       const { createRouting } = await import('./node/routing.ts')
       const { isSigner } = delegations
       return (routing ??= createRouting({ context, chain, fees, revealTimeout, isSigner, foreign, linked }))

@@ -298,7 +298,15 @@ export function createLocks(
     learn(lock.secrethash, secret)
     if (channel.phase === 'open') {
       if (!channel.synced) return // when the partner is back; by its secret it is safe already
-      proofs.sign(channel, 'unlock', { index: lock.index, secret })
+      const sign = (): unknown => proofs.sign(channel, 'unlock', { index: lock.index, secret })
+      if (!lock.twin) sign()
+      else {
+        // Whoever it was forwarded for hears of the secret before this node spends time on a signature.
+        journal.then(() => {
+          const now = locks.get(channel.id, true, lock.index)
+          if (now?.lock.secrethash === lock.secrethash && channel.phase === 'open' && channel.synced) sign()
+        })
+      }
     } else if (lock.secret) return // claimed on chain; that was told
     if (!lock.twin) handlers.paid(lock, secret)
   }

@@ -84,6 +84,8 @@ export interface Proofs {
 /** What gives, or promises to give. */
 const promises: ReadonlySet<ProofMessageType> = new Set(['payment', 'lock', 'stream'])
 
+/** Milliseconds after which a receipt is sent that nobody waits for. */
+const RECEIPT_DELAY = 20
 /** Milliseconds after which an unacknowledged proof is sent again. */
 const RESEND_AFTER = 5_000
 
@@ -91,6 +93,10 @@ const RESEND_AFTER = 5_000
 export function createProofs(context: NodeContext, handlers: ProofHandlers): Proofs {
   const { journal, links, log, clock, time, key, locks } = context
   const { secp256k1 } = engine()
+  /** Channels in which something is accepted that the partner has not been told of. */
+  const untold = new Set<Channel>()
+  /** Those in which the partner waits to be told. */
+  const awaited = new Set<Channel>()
   /** Channels whose partner took a lock out before that was sure here. */
   const early = new Set<Channel>()
 
@@ -196,7 +202,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
       if (message.nonce <= theirs.nonce) {
         if (message.nonce === theirs.nonce && theirs.signature && !equalBytes(message.signature, theirs.signature))
           void import('./recovery.ts').then(({ keepEquivocation }) => keepEquivocation(channel, message, recovery))
-        receipt(channel)
+        receipt(channel, true)
         return
       }
       if (message.nonce > theirs.nonce + 1) {
@@ -267,7 +273,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
           publicAt: 0,
         })
       } else if (message.type === 'unlock' || message.type === 'remove') dropLock(channel, false, message.index)
-      receipt(channel)
+      receipt(channel, message.type === 'payment')
       handlers.accepted(channel, message, message.type === 'lock' ? locks.get(channel.id, false, message.index)?.lock : lock)
     },
 
@@ -332,13 +338,25 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
     saveChannel(channel)
   }
 
-  /** Tells the partner, once it is stored, how far it is accepted. */
-  function receipt(channel: Channel): void {
+  /**
+   * Tells the partner, once it is stored, how far it is accepted: at once where somebody waits for it, else a little later,
+   * together with what comes meanwhile. A write to a socket costs as much as a signature.
+   */
+  function receipt(channel: Channel, isAwaited: boolean): void {
     const { nonce } = channel.theirs
+    if (isAwaited) awaited.add(channel)
     journal.thenLast(channel, () => {
       channel.stored = nonce
-      links.get(channel.partner)?.send('processed', { channelId: channel.id, nonce })
+      if (awaited.delete(channel)) return tellStored(channel)
+      if (untold.has(channel)) return
+      untold.add(channel)
+      void clock.sleep(RECEIPT_DELAY).then(() => untold.has(channel) && tellStored(channel))
     })
+  }
+
+  function tellStored(channel: Channel): void {
+    untold.delete(channel)
+    links.get(channel.partner)?.send('processed', { channelId: channel.id, nonce: channel.stored })
   }
 
   function acknowledge(channel: Channel, nonce: number): void {

@@ -23,7 +23,7 @@ export interface RecoveryParts extends Pick<Proofs, 'saveLock' | 'dropLock' | 's
   saveSide(channel: Channel, own: boolean): void
   digestOf(channel: Channel, own: boolean, side: Side | Omit<Side, 'signature'>): Uint8Array
   signedBy(channel: Channel, link: Link): void
-  receipt(channel: Channel): void
+  receipt(channel: Channel, isAwaited: boolean): void
 }
 
 /** Takes a later state of one side that the partner shows. @throws what is wrong with it; then nothing has changed. */
@@ -102,7 +102,7 @@ export function takeState(channel: Channel, link: Link, message: Typed<'state'>,
     sync(channel)
     if (ours) handlers.synced(channel)
   })
-  if (!ours) receipt(channel)
+  if (!ours) receipt(channel, true)
 }
 
 /** Two proofs of one nonce: no honest node makes them. The second is kept beside the first, as evidence. */

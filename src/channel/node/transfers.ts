@@ -98,6 +98,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
   const { store } = options
   let paths: PathPayments | undefined
   const loadPaths = async (): Promise<PathPayments> => {
+    if (paths) return paths // importing anew takes time, too
     const { createPathPayments } = await import('./pathPayments.ts')
     return (paths ??= createPathPayments(context, proofs, options))
   }
