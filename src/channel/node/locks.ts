@@ -296,19 +296,15 @@ export function createLocks(
 
   function unlock(channel: Channel, lock: LockRecord, secret: Uint8Array): void {
     learn(lock.secrethash, secret)
-    if (channel.phase === 'open') {
-      if (!channel.synced) return // when the partner is back; by its secret it is safe already
-      const sign = (): unknown => proofs.sign(channel, 'unlock', { index: lock.index, secret })
-      if (!lock.twin) sign()
-      else {
-        // Whoever it was forwarded for hears of the secret before this node spends time on a signature.
-        journal.then(() => {
-          const now = locks.get(channel.id, true, lock.index)
-          if (now?.lock.secrethash === lock.secrethash && channel.phase === 'open' && channel.synced) sign()
-        })
-      }
-    } else if (lock.secret) return // claimed on chain; that was told
+    if (channel.phase !== 'open' && lock.secret) return // claimed on chain; that was told
     if (!lock.twin) handlers.paid(lock, secret)
+    // Whoever waits for the secret hears of it before this node spends time on a signature. Without the partner it waits for
+    // its return: by its secret the lock is safe already.
+    journal.then(() => {
+      const now = locks.get(channel.id, true, lock.index)
+      if (now?.lock.secrethash !== lock.secrethash || channel.phase !== 'open' || !channel.synced) return
+      proofs.sign(channel, 'unlock', { index: lock.index, secret })
+    })
   }
 
   /** Takes a lock out that nobody can claim any more, and passes that on to where it came from. */
