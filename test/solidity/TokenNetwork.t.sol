@@ -662,7 +662,8 @@ contract TokenNetworkTest is ChannelFixture {
         TokenNetwork tokens = net;
         net = eth;
         vm.prank(alice);
-        vm.assertEq(eth.open{value: 100}(bob, 100, 0, ""), id, "the pair's channels have one id in every network");
+        bytes32 other = eth.open{value: 100}(bob, 100, 0, "");
+        vm.assertTrue(other != id, "the pair's channels have an id of their own in each network");
         expectNotBobs(proof);
         net = tokens;
         vm.chainId(block.chainid + 1);

@@ -120,14 +120,14 @@ contract TokenNetworkSignaturesTest is ChannelFixture {
         bytes memory delegation = signDelegation(BOB_KEY, bob, session);
         net = eth;
         vm.prank(alice);
-        eth.open{value: 1}(bob, 1, 0, "");
+        id = eth.open{value: 1}(bob, 1, 0, "");
         bytes memory bySession = sign(SESSION_KEY, proofDigest(eth, id, proof));
         attempt(abi.encodePacked(bySession, delegation), true);
 
         vm.chainId(block.chainid + 1);
         net = registry.createTokenNetwork(address(secrets));
         vm.prank(alice);
-        net.open(bob, 0, 0, "");
+        id = net.open(bob, 0, 0, "");
         bySession = sign(SESSION_KEY, proofDigest(net, id, proof));
         attempt(abi.encodePacked(bySession, delegation), false);
         attempt(abi.encodePacked(bySession, signDelegation(BOB_KEY, bob, session)), true);
