@@ -71,9 +71,9 @@ export async function openReleases(store: Pick<Store, 'list'>, context: NodeCont
     journal.put(`${prefix}${channelId}/${toHex(release.lock)}`, () => encode(releaseLayout, release))
   }
   const drop = (channelId: Hex, lock: Hex): void => {
-    const releases = kept.get(channelId)!
-    releases.delete(lock)
-    if (releases.size === 0) kept.delete(channelId)
+    const releases = kept.get(channelId)
+    releases?.delete(lock)
+    if (releases?.size === 0) kept.delete(channelId)
     journal.delete(`${prefix}${channelId}/${lock}`)
   }
   const givenKey = (channel: Channel, lock: Lock): string => `${channel.id}/${toHex(leafHash(lock))}`
