@@ -83,6 +83,7 @@ it('a tower in a process of its own answers once, however often it is killed', a
     towers: { towers: [{ account: account.address, url: `ws://127.0.0.1:${job.port}` }], interval: 20 },
   })
   const { id } = await town.channel(alice, bob, 1_000n)
+  await eventually('the link, which only bob can open', () => alice.node.channel(id).capacity === 1_000n && alice.node.channel(id).online)
   await alice.node.pay({ to: bob.wallet.address, amount: 300n })
   // Nobody reaches bob's own endpoint, so he could not consent: one by watch, one by channel id.
   await eventually('the appointments', () => child!.lines.filter((line) => line === 'appointed').length === 2)
