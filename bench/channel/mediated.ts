@@ -51,7 +51,7 @@ export async function mediatedOne(name: string, durable: boolean, say: (line: st
     }
     return [50, 99].map((percent) => ({
       bench: 'channel',
-      case: `${name}-p${percent}`,
+      case: percent === 50 ? name : `${name}-p${percent}`,
       value: percentile(figures.paid, percent),
       unit: 'ms/op',
       baseline: { name: '4 round trips of bare ws', value: percentile(figures.trips, percent) },
