@@ -114,7 +114,14 @@ async function quiet(devnet: Devnet, children: readonly Child[]): Promise<Standi
     const standings = await Promise.all(children.map((child) => child.standing()))
     const why = whyNotQuiet(standings)
     if (why === undefined) return standings
-    if (Date.now() - began > PATIENCE) throw new Error(`no end: ${why}`)
+    if (Date.now() - began > PATIENCE) {
+      const open = standings.map(({ out, waiting, channels }) => ({
+        open: out.filter(({ state }) => state !== 'done' && state !== 'failed'),
+        waiting,
+        channels,
+      }))
+      throw new Error(`no end: ${why}: ${JSON.stringify(open)}`)
+    }
     // What nobody claims goes back when its time is over.
     if (Date.now() - began > 15_000 && Date.now() - moved.at > 15_000) {
       moved.at = Date.now()
