@@ -4,7 +4,6 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,6 +14,7 @@ import { tokenNetworkRegistryContract } from '../../src/contracts/tokenNetworkRe
 import { startDevnet, type Devnet } from '../../src/testing/devnet.ts'
 import type { ChannelJob, Standing } from './channelProcess.ts'
 import type { KillOptions, KillReport } from './killRuns.ts'
+import { freePort, mulberry32, pause } from './parts.ts'
 
 const DEPOSIT = 1_000_000_000n
 const CHALLENGE_PERIOD = 600
@@ -291,26 +291,4 @@ async function bundle(): Promise<string> {
     logLevel: 'error',
   })
   return join(folder, 'channelProcess.mjs')
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
-}
-
-/** Small random numbers that a seed repeats. */
-function mulberry32(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
 }

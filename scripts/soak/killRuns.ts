@@ -4,7 +4,6 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +13,7 @@ import { startDevnet, type Devnet } from '../../src/testing/devnet.ts'
 import type { BuyerJob } from './buyerProcess.ts'
 import type { SellerJob } from './sellerProcess.ts'
 import { startTap, type Tap } from './tap.ts'
+import { freePort, mulberry32, pause } from './parts.ts'
 
 /** Options of {@link killRuns}. */
 export interface KillOptions {
@@ -324,27 +324,4 @@ async function bundle(): Promise<{ readonly folder: string; readonly seller: str
 
 async function afterwards(devnet: Devnet, seconds: number): Promise<void> {
   await devnet.increaseTime(seconds)
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
-}
-
-/** A small generator of numbers in [0, 1) that repeats for a seed. Source: T. Ettinger, mulberry32, public domain. */
-function mulberry32(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
 }

@@ -52,5 +52,12 @@ describe('a payment over several hops', () => {
     expect(await received).toMatchObject({ amount: 1_000n, from: accountOf(alice) })
     await eventually('unlocks', () => alice.node.channel(first.id).locked === 0n && carol.node.channel(second.id).locked === 0n)
     expect(dave.node.channel(second.id).capacity).toBe(1_001n)
+
+    const stop = new AbortController()
+    const stopped = alice.node.pay({ to: dave.wallet.address, amount: 5n, signal: stop.signal })
+    stop.abort() // while it gets ready
+    await expect(stopped).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(alice.node.channel(first.id).locked).toBe(0n)
+    expect(dave.node.channel(second.id).capacity).toBe(1_001n)
   })
 })

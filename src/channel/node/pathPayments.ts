@@ -209,6 +209,7 @@ export function createPathPayments(context: NodeContext, proofs: Proofs, options
   async function pay(id: Hex, request: PayRequest): Promise<Payment> {
     const { tokenNetwork, to, amount, signal, timeout = 60_000 } = request
     await options.prepare()
+    if (signal?.aborted) throw aborted(signal, 'the payment')
     const maxFee = request.maxFee ?? (amount / 20n > 0n ? amount / 20n : 1n)
     const secret = request.secrethash === undefined ? generateSecret() : undefined
     const run: Outgoing = {
