@@ -79,7 +79,7 @@ createInterface({ input: process.stdin }).on('line', (line) => {
       (error: unknown) => say(`failed ${id} ${String(error)}`),
     )
   }
-})
+}).on('close', () => process.exit()) // whoever watches over it is gone
 say('ready')
 for (const partner of job.opens) {
   while (paying && !node.channels().some((channel) => channel.partner === partner.toLowerCase() && channel.totalDeposit > 0n)) {

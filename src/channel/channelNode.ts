@@ -28,7 +28,7 @@ import {
   noChannel,
   registrationPlace,
 } from './node/chainState.ts'
-import type { NodeContext } from './node/context.ts'
+import type { ChainTime, NodeContext } from './node/context.ts'
 import type { ChannelEvents } from './node/events.ts'
 import { createDelegations, nodeIdentity, watchOf } from './node/identity.ts'
 import { createJournal } from './node/journal.ts'
@@ -291,6 +291,21 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       (error) => log.error('an effect failed', { reason: error instanceof Error ? error.message : String(error) }),
     )
     const alarm = createAlarmService(log)
+    let confirmed = 0
+    /** When the last block came, in milliseconds. */
+    let blockAt = clock.now()
+    const time: ChainTime = {
+      get confirmed() {
+        return confirmed
+      },
+      now: () => Math.max(confirmed, Math.floor(clock.now() / 1000)),
+      stalled: () => clock.now() - blockAt > 1000 * stallTimeout,
+    }
+    const channels = new Map(loaded.map((channel) => [channel.id, channel]))
+    const releases = await openReleases(store, { journal, time, clock, channels })
+    const foreign = await openForeignChannels(store, journal)
+    const rewind = await openRewind(store, journal, channels, fromBlock)
+    // Partners come from here on: all that waits is above, since a link that nobody hears of would never be used.
     const links = createLinks({
       identity: { account, key, delegation },
       chainId: Number(chain.chainId),
@@ -303,9 +318,6 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       verifyDelegation: delegations.verify,
     })
     undo.push(() => links.close())
-    let confirmed = 0
-    /** When the last block came, in milliseconds. */
-    let blockAt = clock.now()
     const { secp256k1 } = engine()
     const context: NodeContext = {
       account,
@@ -316,14 +328,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       journal,
       links,
       events,
-      time: {
-        get confirmed() {
-          return confirmed
-        },
-        now: () => Math.max(confirmed, Math.floor(clock.now() / 1000)),
-        stalled: () => clock.now() - blockAt > 1000 * stallTimeout,
-      },
-      channels: new Map(loaded.map((channel) => [channel.id, channel])),
+      time,
+      channels,
       locks: lockBook,
       digests: (tokenNetwork) => chain.networks.get(tokenNetwork)!.digests,
       knows: (tokenNetwork) => chain.networks.has(tokenNetwork),
@@ -343,10 +349,6 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       keepFirstProof: (channelId, proof) => chainState.keepFirstProof(channelId, proof),
       watchOf: (channelId) => watchOf(identity.secret, channelId),
     }
-    const { channels } = context
-    const releases = await openReleases(store, context)
-    const foreign = await openForeignChannels(store, journal)
-    const rewind = await openRewind(store, journal, channels, fromBlock)
     let towers: TowerClient | undefined
 
     const proofs = createProofs(context, {
@@ -375,6 +377,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         towers?.changed(channel)
         transfers.acknowledged(channel, nonce)
       },
+      forgotten: (lock) => transfers.forgotten(lock),
       synced(channel) {
         locks.pursue(channel)
         if (streams) streams.synced(channel)

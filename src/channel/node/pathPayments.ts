@@ -14,7 +14,7 @@ import { NO_HASH, type Hop, type Typed } from '../wire/messages.ts'
 import type { Channel, LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import { failBytes, seal, type Report } from './locks.ts'
-import { encodePayment, paymentKey, publicPayment, type KeptPayment, type Payment } from './payment.ts'
+import { encodePayment, paymentKey, publicPayment, unknownEnd, type KeptPayment, type Payment } from './payment.ts'
 import type { Proofs } from './proofs.ts'
 import type { PayRequest } from './transfers.ts'
 
@@ -65,6 +65,8 @@ export interface PathPayments {
   requested(message: Typed<'secretRequest'>, publicKey: Uint8Array): boolean
   paid(lock: LockRecord, secret: Uint8Array): void
   returned(channel: Channel, lock: LockRecord, report: Report | undefined): void
+  /** Only the target knows what has become of what this locked. */
+  forgotten(lock: LockRecord): void
   /** Those under way. */
   readonly pending: readonly KeptPayment[]
 }
@@ -199,6 +201,15 @@ export function createPathPayments(context: NodeContext, proofs: Proofs, options
       } catch (error) {
         giveUp(run, asError(error))
       }
+    },
+
+    forgotten(lock) {
+      const run = outgoing.get(lock.paymentId)
+      if (!run?.parts.delete(partKey(lock)) || run.parts.size > 0) return
+      run.payment = { ...run.payment, state: 'unknown', reason: unknownEnd(lock.paymentId).shortMessage }
+      outgoing.delete(lock.paymentId)
+      save(run.payment)
+      journal.then(() => run.settle?.(unknownEnd(lock.paymentId)))
     },
 
     get pending() {

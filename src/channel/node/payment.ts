@@ -3,6 +3,7 @@
  * @module
  */
 import type { Hex } from '../../core/bytes.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { Store } from '../../core/store/store.ts'
 import { address, decode, encode, hex32, optional, text, u128, u64, u8 } from '../wire/codec.ts'
 
@@ -110,6 +111,13 @@ export async function loadPayment(store: Store, id: Hex): Promise<KeptPayment | 
 /** Reads the payments of a direction whose ids begin with `idPrefix`, by id. */
 export async function* loadPayments(store: Store, direction: 'out' | 'in', idPrefix: string): AsyncIterable<KeptPayment> {
   for await (const [key, value] of store.list(`payment/${direction}/${idPrefix}`)) yield decodePayment(key, value)
+}
+
+/** Why nothing more can be said of a payment. */
+export function unknownEnd(paymentId: Hex): SluiceError {
+  return new SluiceError('PAYMENT_UNKNOWN', 'this store was behind: only the target knows whether the payment arrived', {
+    details: { paymentId },
+  })
 }
 
 /** What a payment is to its user. */

@@ -45,6 +45,8 @@ export interface ProofHandlers {
   accepted(channel: Channel, message: ProofMessage, lock: LockRecord | undefined): void
   /** The partner has everything up to `nonce`. */
   acknowledged(channel: Channel, nonce: number): void
+  /** A lock of this node was taken out or paid by a run whose store is lost: nobody here knows which. */
+  forgotten(lock: LockRecord): void
   /** Both sides agree again and can go on. */
   synced(channel: Channel): void
   /** Whether a pending lock of the partner may be taken out: it is given back, or over on chain without a secret. */

@@ -85,8 +85,13 @@ export function takeState(channel: Channel, link: Link, message: Typed<'state'>,
   journal.put(historyKey(channel.id, ours, given.nonce), () =>
     encode(historyLayout, { reset: true, added: [...given.locks.locks.values()], gone: [] }),
   )
-  for (const lock of side.locks.locks.values())
-    if (!isSame(lock, given.locks.locks.get(lock.index))) dropLock(channel, ours, lock.index)
+  for (const lock of side.locks.locks.values()) {
+    if (isSame(lock, given.locks.locks.get(lock.index))) continue
+    const record = locks.get(channel.id, ours, lock.index)?.lock
+    dropLock(channel, ours, lock.index)
+    if (ours && record) handlers.forgotten(record)
+  }
+  if (ours) handlers.acknowledged(channel, given.nonce)
   for (const lock of given.locks.locks.values()) {
     if (!isSame(lock, side.locks.locks.get(lock.index)))
       saveLock(channel, ours, unknownLock(lock, ours ? context.account : channel.partner))

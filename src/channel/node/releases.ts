@@ -52,8 +52,10 @@ const prefix = 'release/'
 const givenPrefix = 'given/'
 
 /** Opens what a store holds of them. */
-export async function openReleases(store: Pick<Store, 'list'>, context: NodeContext): Promise<Releases> {
-  const { journal, time, clock, channels } = context
+export async function openReleases(
+  store: Pick<Store, 'list'>,
+  { journal, time, clock, channels }: Pick<NodeContext, 'journal' | 'time' | 'clock' | 'channels'>,
+): Promise<Releases> {
   /** Of the partners, by channel and lock. */
   const kept = new Map<Hex, Map<Hex, Release>>()
   /** Of this node: when the lock expires, by channel and lock. */

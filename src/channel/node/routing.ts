@@ -237,7 +237,12 @@ export function createRouting(options: RoutingOptions): Routing {
       const query = { from: account, to, amount, maxFee: maxFee < 0n ? 0n : maxFee, maxHops: MAX_HOPS, avoid: [...avoid] }
       const whole = findPaths(graph, { ...query, count: 1 })
       const paths = whole.length > 0 ? whole : split ? splitPayment(graph, { ...query, maxParts: MAX_PARTS }) : undefined
-      if (!paths) throw noRoute(whyNoPath(graph, query), to, amount)
+      if (!paths) {
+        const unlinked = [...channels.values()].some(
+          ({ partner, phase, synced, tokenNetwork: of }) => partner === to && of === tokenNetwork && phase === 'open' && !synced,
+        )
+        throw unlinked ? notLinked(to, amount) : noRoute(whyNoPath(graph, query), to, amount)
+      }
       return paths.map(
         ({ hops }): PlannedPart => ({
           amount: hops.at(-1)!.amount,
@@ -336,6 +341,12 @@ export function createRouting(options: RoutingOptions): Routing {
       graph.know(channel.id, account, { capacity: enabled && capacity > 0n ? capacity : 0n, enabled })
     }
   }
+}
+
+function notLinked(to: Hex, amount: bigint): SluiceError {
+  return new SluiceError('PARTNER_OFFLINE', `${to}, a partner, is not linked, and no path over others can carry ${amount}`, {
+    details: { to, amount },
+  })
 }
 
 function noRoute(why: string | undefined, to: Hex, amount: bigint): SluiceError {

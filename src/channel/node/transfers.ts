@@ -21,6 +21,7 @@ import {
   paymentKey,
   publicPayment,
   receiptKey,
+  unknownEnd,
   type KeptPayment,
   type Payment,
 } from './payment.ts'
@@ -66,6 +67,8 @@ export interface Transfers {
   requested(message: Typed<'secretRequest'>, publicKey: Uint8Array): boolean
   paid(lock: LockRecord, secret: Uint8Array): void
   returned(channel: Channel, lock: LockRecord, report: Report | undefined): void
+  /** Only the target knows what has become of what this locked. */
+  forgotten(lock: LockRecord): void
   received(lock: LockRecord, channel: Channel, amount: bigint): void
   /** Takes up the payments of an earlier run. */
   load(): Promise<void>
@@ -194,6 +197,7 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     requested: (message, publicKey) => paths?.requested(message, publicKey) ?? false, // given up
     paid: (lock, secret) => paths?.paid(lock, secret),
     returned: (channel, lock, report) => paths?.returned(channel, lock, report),
+    forgotten: (lock) => paths?.forgotten(lock),
 
     received(lock, channel, amount) {
       const parts = partsKey(lock.paymentId, lock.secrethash)
@@ -277,7 +281,8 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
   }
 
   /** The result of a payment that was begun before under the same id. */
-  async function joined(known: KeptPayment, { to, amount, tokenNetwork }: PayRequest): Promise<Payment> {
+  async function joined(known: KeptPayment, request: PayRequest): Promise<Payment> {
+    const { to, amount, tokenNetwork } = request
     if (known.peer !== to || known.amount !== amount || known.tokenNetwork !== tokenNetwork) {
       throw new SluiceError('PAYMENT_ID_TAKEN', `payment ${known.id} was for ${known.amount} to ${known.peer}`, {
         details: { paymentId: known.id },
@@ -287,7 +292,13 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
     if (underWay) return underWay
     if (known.state === 'failed')
       throw new SluiceError('PAYMENT_FAILED', known.reason ?? 'the payment failed', { details: { paymentId: known.id } })
-    return publicPayment({ ...known, state: 'done' })
+    if (known.state === 'pending' || known.state === 'unknown') {
+      await journal.settled() // it may have just ended
+      const { state } = (await loadPayment(store, known.id))!
+      if (state === known.state) throw unknownEnd(known.id)
+      return joined({ ...known, state }, request)
+    }
+    return publicPayment(known)
   }
 
   function directChannel({ tokenNetwork, to, amount }: PayRequest): Channel | undefined {

@@ -107,6 +107,40 @@ describe('a store that fails', () => {
   })
 })
 
+describe('a partner that is faster than the store', () => {
+  it('finds the node when it has read what it needs', async () => {
+    const { alice, bob, id } = await pair()
+    await village.crash(alice)
+    const store = memoryStore(new Map(alice.store.entries))
+    const transport = village.network.peer(alice.endpoint)
+    const node = await createChannelNode({
+      signer: alice.wallet,
+      tokenNetwork: village.tokenNetwork,
+      fromBlock: village.fromBlock,
+      store: {
+        ...store,
+        async *list(prefix) {
+          await pause(100)
+          yield* store.list(prefix)
+        },
+      },
+      transport: {
+        ...transport,
+        accept: (handler) => {
+          transport.accept(handler)
+          bob.node.connect(alice.account).catch(() => {})
+        },
+      },
+    })
+    try {
+      await eventually('agreement', () => node.channel(id).online && bob.node.channel(id).online)
+    } finally {
+      await node.stop()
+      await transport.close()
+    }
+  })
+})
+
 describe('an old copy of a store', () => {
   it('signs nothing before the partner has shown what is missing', async () => {
     const { alice, bob, id } = await pair()
@@ -130,13 +164,56 @@ describe('an old copy of a store', () => {
     stream.end()
     expect((await stored(alice.store.entries, id)).own.nonce).toBeLessThan(5)
     village.network.rule(undefined)
-    expect(await paying).not.toBe('paid')
+    expect(await paying).toBe('PARTNER_OFFLINE')
     await agree(alice, bob, id)
     expect(alice.node.channel(id).capacity).toBe(10_000n - 501n + 90n)
     await alice.node.pay({ to: bob.account, amount: 5n })
     await bob.node.pay({ to: alice.account, amount: 5n })
     await agree(alice, bob, id)
     expect([...bob.store.entries.keys()].filter((key) => key.startsWith('evidence/'))).toEqual([])
+  })
+
+  it('has an end for each payment that was under way', async () => {
+    const { alice, bob, id } = await pair()
+    const carol = await person('carol')
+    await village.channel(bob, carol, 10_000n)
+    // A copy of the moment at which something is locked for Carol.
+    let old: Map<string, Uint8Array> | undefined
+    alice.store.fate(() => {
+      if ([...alice.store.entries.keys()].some((key) => key.startsWith('lock/'))) old ??= new Map(alice.store.entries)
+      return 'done'
+    })
+    const { id: mediated } = await eventually(
+      'the payment',
+      () => alice.node.pay({ to: carol.account, amount: 3n }).catch(() => undefined), // until the path is known
+    )
+    alice.store.fate(undefined)
+    await village.stopVillager(alice)
+    await village.restart(alice, old)
+    await agree(alice, bob, id)
+    const stateOf = async (payment: string): Promise<string | undefined> => {
+      for await (const { state } of alice.node.payments('out', payment)) return state
+      return undefined
+    }
+    expect(await stateOf(mediated)).toBe('unknown')
+    await expect(alice.node.pay({ id: mediated, to: carol.account, amount: 3n })).rejects.toMatchObject({
+      code: 'PAYMENT_UNKNOWN',
+    })
+
+    // And one at which a receipt is missing.
+    village.network.rule((_from, to, type) => (to === alice.endpoint && type === 7 ? 'before' : undefined))
+    const direct: Hex = `0x${'d1'.repeat(32)}`
+    void alice.node.pay({ id: direct, to: bob.account, amount: 4n }).catch(() => {})
+    await eventually('the payment', () => bob.node.channel(id).capacity === 10_007n)
+    const older = new Map(alice.store.entries)
+    expect(await stateOf(direct)).toBe('unknown')
+    village.network.rule(undefined)
+    await agree(alice, bob, id)
+    await alice.node.pay({ to: bob.account, amount: 5n })
+    await village.stopVillager(alice)
+    await village.restart(alice, older)
+    await agree(alice, bob, id)
+    expect(await stateOf(direct)).toBe('done')
   })
 })
 
@@ -265,7 +342,12 @@ describe('a payment that can not be stopped any more', () => {
     await village.channel(alice, bob, 10_000n)
     const { id } = await village.channel(bob, carol, 10_000n)
     const to = carol.account
-    await eventually('a path', () => alice.node.pay({ to, amount: 1n, maxFee: 0n }).then(() => true, () => false))
+    await eventually('a path', () =>
+      alice.node.pay({ to, amount: 1n, maxFee: 0n }).then(
+        () => true,
+        () => false,
+      ),
+    )
     // The secret is out, and does not come back.
     village.network.rule((from, _to, type) => (from === carol.endpoint && type === 34 ? 'before' : undefined))
     const payment = { to, amount: 50n, maxFee: 0n, id: `0x${'5e'.repeat(32)}` }
