@@ -1,0 +1,7 @@
+/**
+ * The ledger: who owns how much.
+ * @module
+ */
+export {
+  createLedger, type Balance, type Ledger, type Posting,
+} from './ledger.ts'
