@@ -1,17 +1,15 @@
-import { Hono, type Context } from 'hono'
-import * as v from 'valibot'
+import type * as v from 'valibot'
 import { systemClock, type Clock } from '../../core/clock.ts'
-import { withDeadline } from '../../core/deadline.ts'
-import { assertArgument, isSluiceError, SluiceError } from '../../core/errors.ts'
+import { assertArgument, SluiceError } from '../../core/errors.ts'
+import { hasToken } from '../../core/http/guards.ts'
+import { createHttpService as createService } from '../../core/http/httpService.ts'
 import { silentLogger, type Logger } from '../../core/log.ts'
 import type { ChannelNode } from '../channelNode.ts'
 import type { ChannelEvents } from '../node/events.ts'
 import { eventStream } from './eventStream.ts'
-import { checkHost, checkMediaType, checkOrigin, checkToken, nameOf, readJson } from './guards.ts'
-import { openApi } from './openApi.ts'
-import { problemOf, refusal } from './problem.ts'
-import { routes, type Route, type RouteContext } from './routes.ts'
-import { addressIn, eventSchemas, type notificationsAnswer } from './schemas.ts'
+import { about, routesOf } from './openApi.ts'
+import type { RouteContext } from './routes.ts'
+import { eventSchemas, type notificationsAnswer } from './schemas.ts'
 
 /** Options of {@link createHttpService}. */
 export interface HttpServiceOptions {
@@ -37,14 +35,12 @@ export interface HttpServiceOptions {
 export interface HttpService {
   /** Answers a request. Never rejects. */
   fetch(request: Request): Promise<Response>
-  /** The OpenAPI 3.1 document, as `GET /api/v1/openapi.json` answers it. */
+  /** The OpenAPI 3.1 document. */
   readonly openapi: object
   /** Whether it needs no token. */
   readonly open: boolean
 }
 
-/** Requests that may be under way at once, those included whose answer came too late for their clients. */
-const MAX_REQUESTS = 256
 /** Streams of events at once. */
 const MAX_STREAMS = 32
 /** Notifications that are kept. */
@@ -68,16 +64,6 @@ export function createHttpService(node: ChannelNode, options: HttpServiceOptions
   const { clock = systemClock, log = silentLogger } = options
   assertArgument(open ? token === undefined : token !== undefined && /^[\x21-\x7e]{16,}$/.test(token), 'token',
     'at least 16 visible ASCII characters, or left out with open: true')
-  const hosts = new Set(['localhost', '127.0.0.1', '[::1]', ...(options.hosts ?? []).map((host) => {
-    const name = nameOf(host)
-    assertArgument(name !== undefined && name !== '', 'hosts', 'host names')
-    return name
-  })])
-  const origins = new Set(options.origins)
-  const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text
-  assertArgument([...origins].every(isOrigin), 'origins', 'origins such as https://wallet.example')
-
-  const openapi = openApi()
   const over = new AbortController()
   let ready = false
   node.caughtUp(over.signal).then(() => (ready = true), () => {})
@@ -85,7 +71,6 @@ export function createHttpService(node: ChannelNode, options: HttpServiceOptions
   node.events.once('stopped', () => over.abort())
   const keys = new Map<string, string>()
   let streams = 0
-  let running = 0
 
   const context: RouteContext = {
     node,
@@ -98,7 +83,7 @@ export function createHttpService(node: ChannelNode, options: HttpServiceOptions
       }
     },
     notifications: () => notices,
-    openapi: () => openapi,
+    openapi: () => service.openapi,
     stream() {
       if (streams >= MAX_STREAMS || over.signal.aborted) return undefined
       streams++
@@ -120,99 +105,32 @@ export function createHttpService(node: ChannelNode, options: HttpServiceOptions
     },
   }
 
-  /** Answers a request whose path and method are known. */
-  async function run(route: Route, c: Context): Promise<Response> {
-    const request = c.req.raw
-    if (over.signal.aborted && route.id !== 'health' && route.id !== 'getStatus') throw new SluiceError('ABORTED', 'the node has stopped')
-    if (running >= MAX_REQUESTS) {
-      throw new SluiceError('OVERLOADED', `${MAX_REQUESTS} requests are under way`, { details: { limit: MAX_REQUESTS } })
-    }
-    running++
-    const marks: Record<string, string> = {}
-    const work = (async () => {
-      const params: Record<string, `0x${string}`> = {}
-      for (const [name, value] of Object.entries(c.req.param() as Record<string, string>)) {
-        const address = v.safeParse(addressIn, value)
-        if (!address.success) return refusal('NOT_FOUND', `${name} ${address.issues[0].message}`)
-        params[name] = address.output
-      }
-      const refused = route.method === 'get' ? undefined : checkMediaType(request, route.body !== undefined)
-      if (refused) return refused
-      const query = route.query && parse(route.query, Object.fromEntries(new URL(request.url).searchParams), 'query')
-      const body = route.body && parse(route.body, await readJson(request), 'body')
-      const answer = await route.handle(context, { params, query, body, request, marks })
-      return answer instanceof Response ? answer : Response.json(answer.json, { status: answer.status })
-    })().finally(() => running--)
-    // Nothing is called off: a payment or a transaction that was begun is not undone by an impatient client.
-    return withDeadline({ what: 'the answer', ms: deadline, clock }, () => work).catch((error: unknown) => {
-      if (!isSluiceError(error, 'TIMEOUT') || error.details['what'] !== 'the answer') throw error
-      throw new SluiceError('TIMEOUT', `not over within ${deadline} ms; what was begun goes on`, { details: { ...marks, deadline } })
-    })
-  }
-
-  const app = new Hono()
-  const methods = new Map<string, string[]>()
-  for (const route of routes) {
-    const path = route.path.replace(/\{(\w+)\}/g, ':$1')
-    app.on(route.method.toUpperCase(), path, (c) => run(route, c))
-    const there = methods.get(path) ?? []
-    if (route.status !== 405) there.push(...(route.method === 'get' ? ['GET', 'HEAD'] : [route.method.toUpperCase()]))
-    methods.set(path, there)
-  }
-  for (const [path, allowed] of methods) {
-    app.all(path, () => refusal('METHOD_NOT_ALLOWED', 'this path does not take that method', { allow: allowed.join(', ') }))
-  }
-  app.notFound(() => refusal('NOT_FOUND', 'there is nothing here'))
-  app.onError((error) => {
-    const answer = problemOf(error)
-    if (answer.status >= 500) {
-      log.error('a request failed', { status: answer.status, code: isSluiceError(error) ? error.code : undefined, reason: text(error) })
-    }
-    return answer
-  })
-
-  async function guarded(request: Request): Promise<Response> {
-    const refused = checkHost(request, hosts) ?? checkOrigin(request, origins)
-    if (refused) return refused
-    const { pathname } = new URL(request.url)
-    if (request.method === 'OPTIONS' && request.headers.has('origin') && request.headers.has('access-control-request-method')) {
-      return new Response(null, {
-        status: 204,
-        headers: {
-          'access-control-allow-methods': 'GET, PUT, POST, PATCH, DELETE',
-          'access-control-allow-headers': 'authorization, content-type, idempotency-key',
-          'access-control-max-age': '600',
-        },
-      })
-    }
-    const stranger = token !== undefined && pathname !== '/health' ? checkToken(request, token) : undefined
-    return stranger ?? app.fetch(request)
-  }
-
-  return {
-    openapi,
-    open,
-    async fetch(request) {
-      const answer = await guarded(request).catch(problemOf)
-      const headers = new Headers(answer.headers)
-      headers.set('cache-control', 'no-store')
-      headers.set('x-content-type-options', 'nosniff')
-      const origin = request.headers.get('origin')
-      headers.set('vary', 'origin')
-      if (origin !== null && origins.has(origin)) headers.set('access-control-allow-origin', origin)
-      return new Response(answer.body, { status: answer.status, headers })
+  const routes = routesOf(() => context).map((route) => ({
+    ...route,
+    handle(input: Parameters<typeof route.handle>[0]) {
+      if (over.signal.aborted && route.id !== 'health' && route.id !== 'getStatus') throw new SluiceError('ABORTED', 'the node has stopped')
+      return route.handle(input)
     },
+  }))
+  const service = createService<true>({
+    ...about,
+    routes,
+    authenticate: (request) => (token === undefined || hasToken(request, token) ? true : undefined),
+    hosts: options.hosts,
+    origins: options.origins,
+    malformedPath: 'NOT_FOUND',
+    health: false,
+    deadline,
+    clock,
+    log,
+  })
+  return {
+    fetch: service.fetch,
+    get openapi() {
+      return service.openapi
+    },
+    open,
   }
-}
-
-/** Checks what came in. @throws `BAD_ARGUMENT` whose details name each field that is wrong. */
-function parse(schema: v.GenericSchema, value: unknown, name: string): unknown {
-  const result = v.safeParse(schema, value)
-  if (result.success) return result.output
-  const problems = result.issues.slice(0, 8).map((issue): [string, string] =>
-    [v.getDotPath(issue)?.slice(0, 64) ?? name, issue.message.slice(0, 200)])
-  const [field, message] = problems[0]!
-  throw new SluiceError('BAD_ARGUMENT', `${field}: ${message}`, { details: Object.fromEntries(problems) })
 }
 
 type Notices = v.InferOutput<typeof notificationsAnswer>

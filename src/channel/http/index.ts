@@ -3,6 +3,7 @@
  * @module
  */
 export { createHttpService, type HttpService, type HttpServiceOptions } from './httpService.ts'
-export { listenHttp, type HttpListener, type ListenHttpOptions } from './listenHttp.ts'
+export type { HttpListener, ListenHttpOptions } from '../../core/http/listenHttp.ts'
+export { listenHttp } from './listenHttp.ts'
 export { openApi } from './openApi.ts'
 export { toIdentifier, toPaymentId } from './paymentIdentifier.ts'

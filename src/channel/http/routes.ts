@@ -3,15 +3,17 @@
  * @module
  */
 import { getAddress } from 'ethers'
-import type * as v from 'valibot'
+import * as v from 'valibot'
 import { randomBytes, toHex, type Hex } from '../../core/bytes.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { refusal, type Refusal } from '../../core/http/problem.ts'
+import type { Route, RouteInput, Schema } from '../../core/http/route.ts'
 import type { ChannelInfo, ChannelNode } from '../channelNode.ts'
 import type { Payment } from '../node/payment.ts'
 import { keyedPaymentId, toIdentifier, toPaymentId } from './paymentIdentifier.ts'
-import { refusal } from './problem.ts'
 import {
   addressAnswer,
+  addressIn,
   channelAnswer,
   channelsAnswer,
   connectionsAnswer,
@@ -53,103 +55,81 @@ export interface RouteContext {
   readonly keyIsTaken: (key: string, fingerprint: string) => boolean
 }
 
-/** What a request brings, checked. */
-export interface RouteInput<Q, B> {
-  /** Addresses of the path, in lower case. */
-  readonly params: Readonly<Record<string, Hex>>
-  readonly query: Q
-  readonly body: B
-  readonly request: Request
-  /** What the answer should name if it comes too late. */
-  readonly marks: Record<string, string>
-}
-
-/** What a route answers: a status and its JSON, or a whole answer. */
-export type RouteAnswer = { readonly status: number; readonly json: unknown } | Response
-
-type Schema = v.GenericSchema
-
-/** One method of one path. */
-export interface Route {
-  readonly method: 'get' | 'put' | 'post' | 'patch' | 'delete'
-  /** With `{names}` of addresses. */
-  readonly path: string
-  readonly id: string
-  readonly summary: string
-  readonly description?: string | undefined
-  readonly query?: v.GenericSchema | undefined
-  readonly body?: v.GenericSchema | undefined
-  readonly status: number
-  /** Undefined for what is no JSON. */
-  readonly answer?: v.GenericSchema | undefined
-  /** Statuses of the problems that are its own. */
-  readonly problems: readonly number[]
-  /** Whether it takes an `Idempotency-Key`. */
-  readonly keyed?: boolean | undefined
-  handle(context: RouteContext, input: RouteInput<unknown, unknown>): RouteAnswer | Promise<RouteAnswer>
+/** A route that works on a node. */
+export type ChannelRoute = Omit<Route, 'access' | 'handle'> & {
+  /** Only /health is open to strangers. */
+  readonly access?: 'public'
+  handle(context: RouteContext, input: RouteInput<unknown, unknown, unknown, unknown>): unknown
 }
 
 type Awaitable<T> = T | Promise<T>
 type Output<S> = S extends Schema ? v.InferOutput<S> : undefined
+/** Addresses of the path, in lower case. */
+type Params = Readonly<Record<string, Hex>>
 
-/** Describes a route whose handler answers with JSON of a schema. */
-function route<A extends Schema, Q extends Schema | undefined = undefined, B extends Schema | undefined = undefined>(
-  { handle, ...about }: Omit<Route, 'handle' | 'answer' | 'query' | 'body' | 'status'> & {
-    readonly status?: number
-    readonly answer: A
+/** Describes a route. The chain is behind whatever takes a body. */
+function route<
+  A extends Schema | undefined = undefined,
+  Q extends Schema | undefined = undefined,
+  B extends Schema | undefined = undefined
+>(
+  { handle, ...about }: Omit<ChannelRoute, 'handle' | 'answer' | 'query' | 'body'> & {
+    readonly answer?: A
     readonly query?: Q
     readonly body?: B
-    readonly handle: (context: RouteContext, input: RouteInput<Output<Q>, Output<B>>) => Awaitable<v.InferInput<A> | Response>
+    readonly handle: (
+      context: RouteContext,
+      input: RouteInput<Params, Output<Q>, Output<B>, true>,
+    ) => Awaitable<(A extends Schema ? v.InferInput<A> : never) | Response | Refusal>
   },
-): Route {
-  const status = about.status ?? 200
+): ChannelRoute {
+  const names = [...about.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name!, addressIn] as const)
   return {
     ...about,
-    status,
-    async handle(context, input) {
-      const json = await handle(context, input as RouteInput<Output<Q>, Output<B>>)
-      return json instanceof Response ? json : { status, json }
-    },
+    params: v.object(Object.fromEntries(names)),
+    problems: [...(about.body ? [502] : []), ...(about.problems ?? [])],
+    handle: (context, input) => handle(context, input as RouteInput<Params, Output<Q>, Output<B>, true>),
   }
 }
 
 /** Describes what Raiden offers and this service doesn't: an answer that says what to use instead. */
-function unoffered(method: Route['method'], path: string, id: string, summary: string, instead: string): Route {
-  return {
+function unoffered(method: Route['method'], path: string, id: string, summary: string, instead: string): ChannelRoute {
+  return route({
     method, path, id, summary, description: `Not offered: ${instead}.`, status: 405, problems: [405],
     handle: () => refusal('NOT_OFFERED', `not offered: ${instead}`, { allow: '' }),
-  }
+  })
 }
 
 const token = `${BASE}/channels/{token}`
 
 /** All of them. */
-export const routes: readonly Route[] = [
+export const routes: readonly ChannelRoute[] = [
   route({
-    method: 'get', path: '/health', id: 'health', summary: 'Says whether the service is up; needs no token', answer: healthAnswer, problems: [503],
+    method: 'get', path: '/health', id: 'health', summary: 'Says whether the service is up; needs no token', access: 'public', immediate: true,
+    answer: healthAnswer, answers: { 503: healthAnswer },
     handle: ({ status }) => {
       const health = { status: status().status }
       return health.status === 'unavailable' ? Response.json(health, { status: 503 }) : health
     },
   }),
   route({
-    method: 'get', path: `${BASE}/address`, id: 'getAddress', summary: 'The account of the node', answer: addressAnswer, problems: [],
+    method: 'get', path: `${BASE}/address`, id: 'getAddress', summary: 'The account of the node', answer: addressAnswer,
     handle: ({ node }) => ({ our_address: getAddress(node.account) }),
   }),
   route({
-    method: 'get', path: `${BASE}/version`, id: 'getVersion', summary: 'The version of the node', answer: versionAnswer, problems: [],
+    method: 'get', path: `${BASE}/version`, id: 'getVersion', summary: 'The version of the node', answer: versionAnswer,
     handle: () => ({ version: VERSION }),
   }),
   route({
-    method: 'get', path: `${BASE}/status`, id: 'getStatus', summary: 'Whether the node has caught up with the chain', answer: statusAnswer, problems: [],
+    method: 'get', path: `${BASE}/status`, id: 'getStatus', summary: 'Whether the node has caught up with the chain', answer: statusAnswer,
     handle: ({ status }) => status(),
   }),
   route({
-    method: 'get', path: `${BASE}/settings`, id: 'getSettings', summary: 'Settings of the node', answer: settingsAnswer, problems: [],
+    method: 'get', path: `${BASE}/settings`, id: 'getSettings', summary: 'Settings of the node', answer: settingsAnswer,
     handle: ({ node }) => ({ pathfinding_service_address: null, chain_id: node.chainId.toString() }),
   }),
   route({
-    method: 'get', path: `${BASE}/contracts`, id: 'getContracts', summary: 'The contracts that the node works with', answer: contractsAnswer, problems: [],
+    method: 'get', path: `${BASE}/contracts`, id: 'getContracts', summary: 'The contracts that the node works with', answer: contractsAnswer,
     handle: ({ node: { networks } }) => ({
       contracts_version: VERSION,
       token_network_registry_address: getAddress(networks[0]!.registry),
@@ -161,7 +141,7 @@ export const routes: readonly Route[] = [
   }),
 
   route({
-    method: 'get', path: `${BASE}/channels`, id: 'getChannels', summary: 'All channels that are not settled', answer: channelsAnswer, problems: [],
+    method: 'get', path: `${BASE}/channels`, id: 'getChannels', summary: 'All channels that are not settled', answer: channelsAnswer,
     handle: ({ node }) => unsettled(node).map((channel) => channelOut(node, channel)),
   }),
   route({
@@ -243,7 +223,7 @@ export const routes: readonly Route[] = [
       'A payment is named by `identifier`, or by the `Idempotency-Key` of the request, and is paid once under its name however often it is asked for:',
       'a repeated request gets the result of the first, a failed payment stays failed. The same name for another payment is refused.',
     ].join(' '),
-    body: payBody, answer: paymentAnswer, problems: [402, 404, 409, 422], keyed: true,
+    body: payBody, answer: paymentAnswer, problems: [402, 404, 409, 422], keyed: { meaning: 'Names the payment, instead of an identifier' },
     async handle({ node, keyIsTaken }, { params, body, request, marks }) {
       const network = networkOf(node, params['token']!)
       const to = params['target']!
@@ -286,7 +266,7 @@ export const routes: readonly Route[] = [
     })),
 
   route({
-    method: 'get', path: `${BASE}/tokens`, id: 'getTokens', summary: 'Tokens of the node; the zero address is ETH', answer: tokensAnswer, problems: [],
+    method: 'get', path: `${BASE}/tokens`, id: 'getTokens', summary: 'Tokens of the node; the zero address is ETH', answer: tokensAnswer,
     handle: ({ node }) => node.networks.map(({ token }) => getAddress(token)),
   }),
   route({
@@ -304,7 +284,7 @@ export const routes: readonly Route[] = [
     },
   }),
   route({
-    method: 'get', path: `${BASE}/connections`, id: 'getConnections', summary: 'Open channels and deposits by token', answer: connectionsAnswer, problems: [],
+    method: 'get', path: `${BASE}/connections`, id: 'getConnections', summary: 'Open channels and deposits by token', answer: connectionsAnswer,
     handle: ({ node }) => Object.fromEntries(node.networks.flatMap(({ token, address }) => {
       const open = node.channels().filter(({ tokenNetwork, phase }) => tokenNetwork === address && phase === 'open')
       const deposits = open.reduce((sum, { totalDeposit }) => sum + totalDeposit, 0n)
@@ -316,16 +296,16 @@ export const routes: readonly Route[] = [
     `close each channel with PATCH ${BASE}/channels/{token}/{partner} and "state": "closed"`),
   route({
     method: 'get', path: `${BASE}/notifications`, id: 'getNotifications', summary: 'What an operator should know, the last 100, newest first',
-    answer: notificationsAnswer, problems: [],
+    answer: notificationsAnswer,
     handle: ({ notifications }) => notifications(),
   }),
-  {
+  route({
     method: 'get', path: `${BASE}/events`, id: 'getEvents', summary: 'Events as they happen, as server-sent events',
     description: [
       'The field `event` is the name, `data` is JSON. A comment comes every 15 seconds of silence. A client that is more than 1000 events behind gets',
       '`overflow` with how many it missed, and then the end. Events are not repeated: what happened before is in the other answers.',
     ].join(' '),
-    status: 200, problems: [503],
+    media: 'text/event-stream', problems: [503],
     handle: ({ stream }, { request }) => {
       const headers = { 'content-type': 'text/event-stream' }
       if (request.method === 'HEAD') return new Response(null, { headers })
@@ -333,18 +313,18 @@ export const routes: readonly Route[] = [
       if (!body) throw new SluiceError('OVERLOADED', 'there are too many streams of events')
       return new Response(body, { headers })
     },
-  },
+  }),
   route({
-    method: 'post', path: `${BASE}/shutdown`, id: 'shutdown', summary: 'Stops the node after this answer', answer: shutdownAnswer, problems: [],
+    method: 'post', path: `${BASE}/shutdown`, id: 'shutdown', summary: 'Stops the node after this answer', answer: shutdownAnswer,
     handle: ({ shutdown }) => {
       shutdown()
       return { status: 'shutdown' as const }
     },
   }),
-  {
-    method: 'get', path: `${BASE}/openapi.json`, id: 'getOpenApi', summary: 'This description, as OpenAPI 3.1', status: 200, problems: [],
-    handle: ({ openapi }) => ({ status: 200, json: openapi() }),
-  },
+  route({
+    method: 'get', path: `${BASE}/openapi.json`, id: 'getOpenApi', summary: 'This description, as OpenAPI 3.1', media: 'application/json',
+    handle: ({ openapi }) => Response.json(openapi()),
+  }),
 ]
 
 const badKey = (expected: string): SluiceError =>
