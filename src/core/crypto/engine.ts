@@ -18,6 +18,11 @@ export interface Secp256k1 {
   /** Signs: 65 bytes r, s, v with v 27 or 28. @throws `BAD_KEY`, `BAD_ARGUMENT` unless the digest has 32 bytes. */
   sign(digest: Uint8Array, secretKey: Uint8Array): Uint8Array
   /**
+   * Signs with 32 more bytes in the nonce's derivation, for another signature of the same digest. Not every
+   * implementation can. Source: RFC 6979, 3.6. @throws as `sign`, and `BAD_ARGUMENT` unless `entropy` has 32 bytes.
+   */
+  signWithEntropy?: ((digest: Uint8Array, secretKey: Uint8Array, entropy: Uint8Array) => Uint8Array) | undefined
+  /**
    * Finds the 65-byte public key that signed.
    * @throws `BAD_SIGNATURE` unless it has 65 bytes, r and s in range, s low, v 27 or 28 and leads to a key;
    * `BAD_ARGUMENT` unless the digest has 32 bytes.

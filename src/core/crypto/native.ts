@@ -23,6 +23,10 @@ export function nativeSecp256k1(): Secp256k1 {
       const { signature, recid } = curve.ecdsaSign(digest, secretKey)
       return { rs: signature, recovery: recid }
     },
+    signWithEntropy(digest, secretKey, entropy) {
+      const { signature, recid } = curve.ecdsaSign(digest, secretKey, { data: entropy })
+      return { rs: signature, recovery: recid }
+    },
     recover: (digest, rs, recovery) => curve.ecdsaRecover(rs, recovery, digest, false),
     verify: (digest, rs, publicKey) => curve.ecdsaVerify(rs, digest, publicKey),
     // Takes and gives a copy: the key is an in-out argument over there.

@@ -9,6 +9,10 @@ export const nobleSecp256k1: Secp256k1 = /* @__PURE__ */ createSecp256k1('noble'
     const signature = curve.sign(digest, secretKey, { prehash: false, format: 'recovered' })
     return { rs: signature.subarray(1), recovery: signature[0]! }
   },
+  signWithEntropy(digest, secretKey, entropy) {
+    const signature = curve.sign(digest, secretKey, { prehash: false, format: 'recovered', extraEntropy: entropy })
+    return { rs: signature.subarray(1), recovery: signature[0]! }
+  },
   recover: (digest, rs, recovery) =>
     curve.Signature.fromBytes(rs, 'compact').addRecoveryBit(recovery).recoverPublicKey(digest).toBytes(false),
   verify: (digest, rs, publicKey) => curve.verify(rs, digest, publicKey, { prehash: false }),

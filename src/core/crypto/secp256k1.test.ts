@@ -101,6 +101,20 @@ describe.each(implementations.map((each) => [each.name, each] as const))('secp25
     })
   })
 
+  it('signs with more entropy as the others do, if it can', () => {
+    const { digest, secretKey } = vectors.valid[0]!
+    const entropy = new Uint8Array(32).fill(7)
+    expect(curve.signWithEntropy === undefined).toBe(name === 'ethers')
+    if (!curve.signWithEntropy) return
+    const signature = curve.signWithEntropy(bytes(digest), bytes(secretKey!), entropy)
+    expect(toHex(signature)).toBe(toHex(nobleSecp256k1.signWithEntropy!(bytes(digest), bytes(secretKey!), entropy)))
+    expect(toHex(signature)).not.toBe(toHex(curve.sign(bytes(digest), bytes(secretKey!))))
+    expect(toHex(curve.recover(bytes(digest), signature))).toBe(toHex(curve.publicKey(bytes(secretKey!))))
+    const bad: unknown = expect.objectContaining({ name: 'SluiceError', code: 'BAD_ARGUMENT' })
+    expect(() => curve.signWithEntropy!(bytes(digest), bytes(secretKey!), entropy.subarray(1))).toThrow(bad)
+    expect(() => curve.signWithEntropy!(bytes(digest).subarray(1), bytes(secretKey!), entropy)).toThrow(bad)
+  })
+
   it('notices a flip in any byte', () => {
     const vector = vectors.valid[0]!
     const publicKey = bytes(vector.publicKey)

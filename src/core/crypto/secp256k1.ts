@@ -11,6 +11,10 @@ export interface CurveArithmetic {
   publicKey(secretKey: Uint8Array, compressed: boolean): Uint8Array
   /** Deterministic (RFC 6979) with low s; a digest below n. */
   sign(digest: Uint8Array, secretKey: Uint8Array): { readonly rs: Uint8Array; readonly recovery: number }
+  /** The same with additional data (RFC 6979, 3.6): 32 bytes. */
+  signWithEntropy?:
+    | ((digest: Uint8Array, secretKey: Uint8Array, entropy: Uint8Array) => { readonly rs: Uint8Array; readonly recovery: number })
+    | undefined
   /** The 65-byte key. */
   recover(digest: Uint8Array, rs: Uint8Array, recovery: 0 | 1): Uint8Array | null
   /** @default by recovery, which is slower */
@@ -47,6 +51,7 @@ export function createSecp256k1(name: string, curve: CurveArithmetic): Secp256k1
       return key !== null && sameKey(key, publicKey)
     })
 
+  const { signWithEntropy } = curve
   return {
     name,
     publicKey(secretKey, compressed = false) {
@@ -56,12 +61,16 @@ export function createSecp256k1(name: string, curve: CurveArithmetic): Secp256k1
     sign(digest, secretKey) {
       assertDigest(digest)
       assertSecretKey(secretKey)
-      const signed = curve.sign(reduced(digest), secretKey)
-      const signature = new Uint8Array(65)
-      signature.set(signed.rs)
-      signature[64] = 27 + signed.recovery
-      return signature
+      return joined(curve.sign(reduced(digest), secretKey))
     },
+    ...(signWithEntropy && {
+      signWithEntropy(digest: Uint8Array, secretKey: Uint8Array, entropy: Uint8Array) {
+        assertDigest(digest)
+        assertSecretKey(secretKey)
+        assertArgument(entropy.length === 32, 'entropy', '32 bytes')
+        return joined(signWithEntropy(reduced(digest), secretKey, entropy))
+      },
+    }),
     recover,
     verify(digest, signature, publicKey) {
       if (digest.length !== 32 || !looksLikePublicKey(publicKey)) return false
@@ -89,6 +98,13 @@ export function createSecp256k1(name: string, curve: CurveArithmetic): Secp256k1
 /** Whether bytes are a secret key: 32 of them, not zero and below the order of the group. */
 export function isSecretKey(bytes: Uint8Array): boolean {
   return bytes.length === 32 && !isZero(bytes) && compare(bytes, N) < 0
+}
+
+function joined(signed: { readonly rs: Uint8Array; readonly recovery: number }): Uint8Array {
+  const signature = new Uint8Array(65)
+  signature.set(signed.rs)
+  signature[64] = 27 + signed.recovery
+  return signature
 }
 
 function assertSecretKey(secretKey: Uint8Array): void {

@@ -9,6 +9,10 @@ export const tinySecp256k1: Secp256k1 = /* @__PURE__ */ createSecp256k1('tiny', 
     const { signature, recoveryId } = signRecoverable(digest, secretKey)
     return { rs: signature, recovery: recoveryId }
   },
+  signWithEntropy(digest, secretKey, entropy) {
+    const { signature, recoveryId } = signRecoverable(digest, secretKey, entropy)
+    return { rs: signature, recovery: recoveryId }
+  },
   recover: (digest, rs, recovery) => recover(digest, rs, recovery, false),
   verify: (digest, rs, publicKey) => verify(digest, publicKey, rs, true),
   multiply: (publicKey, secretKey) => pointMultiply(publicKey, secretKey, true),

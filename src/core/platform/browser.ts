@@ -7,6 +7,7 @@ import { concatBytes, fromHex } from '../bytes.ts'
 import type { Engine } from '../crypto/engine.ts'
 import { ethersSecp256k1 } from '../crypto/ethers.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { assertArgument, SluiceError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
 
 const joined = (parts: Uint8Array[]): Uint8Array => (parts.length === 1 ? parts[0]! : concatBytes(...parts))
@@ -53,4 +54,36 @@ export async function openVault(name: string, _deriveSecret: () => Promise<Uint8
 /** Bytes of their own, for memory that is about to be written whole. Browsers zero them in any case. */
 export function allocateBytes(size: number): Uint8Array {
   return new Uint8Array(size)
+}
+
+/**
+ * AES-256-CBC over whole blocks, without padding, by WebCrypto.
+ * @throws `BAD_ARGUMENT` for part of a block, and on a page without WebCrypto.
+ */
+export async function encryptCbc(key: Uint8Array, iv: Uint8Array, plain: Uint8Array): Promise<Uint8Array> {
+  assertArgument(plain.length % 16 === 0, 'bytes', 'whole blocks of 16 bytes')
+  const sealed = await (await cbc(key)).encrypt(iv, plain)
+  // WebCrypto always pads: whole blocks by one more.
+  return sealed.subarray(0, plain.length)
+}
+
+/** Undoes {@link encryptCbc}; what comes out was not checked by anything. @throws as that does. */
+export async function decryptCbc(key: Uint8Array, iv: Uint8Array, sealed: Uint8Array): Promise<Uint8Array> {
+  assertArgument(sealed.length % 16 === 0, 'bytes', 'whole blocks of 16 bytes')
+  const { encrypt, decrypt } = await cbc(key)
+  // WebCrypto insists on padding, so it gets a block of it: what an empty text is sealed as behind the last block.
+  const padding = await encrypt(sealed.length > 0 ? sealed.subarray(-16) : iv, new Uint8Array(0))
+  return decrypt(iv, concatBytes(sealed, padding))
+}
+
+async function cbc(secret: Uint8Array) {
+  const subtle = (crypto as { subtle?: SubtleCrypto }).subtle
+  if (!subtle) throw new SluiceError('BAD_ARGUMENT', 'AES needs WebCrypto: serve the page over https or localhost')
+  const key = await subtle.importKey('raw', secret.slice(), 'AES-CBC', false, ['encrypt', 'decrypt'])
+  return {
+    encrypt: async (iv: Uint8Array, bytes: Uint8Array) =>
+      new Uint8Array(await subtle.encrypt({ name: 'AES-CBC', iv: iv.slice() }, key, bytes.slice())),
+    decrypt: async (iv: Uint8Array, bytes: Uint8Array) =>
+      new Uint8Array(await subtle.decrypt({ name: 'AES-CBC', iv: iv.slice() }, key, bytes.slice())),
+  }
 }

@@ -8,6 +8,7 @@ import type { Engine } from '../crypto/engine.ts'
 import { secretVault } from '../crypto/secretVault.ts'
 import { tinySecp256k1 } from '../crypto/tiny.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { assertArgument } from '../errors.ts'
 import { openLevelStore } from '../store/openLevelStore.ts'
 import type { Store } from '../store/store.ts'
 
@@ -45,4 +46,21 @@ export async function openVault(name: string, deriveSecret: () => Promise<Uint8A
 /** Bytes of their own that are not zeroed first: for memory that is about to be written whole. */
 export function allocateBytes(size: number): Uint8Array {
   return Buffer.allocUnsafeSlow(size)
+}
+
+/** AES-256-CBC over whole blocks, without padding, by OpenSSL: done at once. @throws `BAD_ARGUMENT` for part of a block. */
+export function encryptCbc(key: Uint8Array, iv: Uint8Array, plain: Uint8Array): Uint8Array | Promise<Uint8Array> {
+  return throughCbc(nodeCrypto.createCipheriv('aes-256-cbc', key, iv).setAutoPadding(false), plain)
+}
+
+/** Undoes {@link encryptCbc}; what comes out was not checked by anything. @throws `BAD_ARGUMENT` for part of a block. */
+export function decryptCbc(key: Uint8Array, iv: Uint8Array, sealed: Uint8Array): Uint8Array | Promise<Uint8Array> {
+  return throughCbc(nodeCrypto.createDecipheriv('aes-256-cbc', key, iv).setAutoPadding(false), sealed)
+}
+
+function throughCbc(cipher: nodeCrypto.Cipher | nodeCrypto.Decipher, bytes: Uint8Array): Uint8Array {
+  assertArgument(bytes.length % 16 === 0, 'bytes', 'whole blocks of 16 bytes')
+  const out = cipher.update(bytes)
+  cipher.final()
+  return new Uint8Array(out.buffer, out.byteOffset, out.length)
 }

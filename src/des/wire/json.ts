@@ -1,0 +1,86 @@
+/**
+ * JSON whose integers stay exact.
+ *
+ * Clients of GXChain send 64-bit numbers bare, and `JSON.parse` rounds what is above 2^53.
+ * @module
+ */
+import { randomBytes, toHex } from '../../core/bytes.ts'
+import { SluiceError } from '../../core/errors.ts'
+
+/** Whatever a number is made of. */
+const NUMBER = /[-+.\deE]+/y
+/**
+ * Integers of so many digits that they may be inexact, and no more than anybody needs: their time is quadratic. One
+ * with a leading zero is left for `JSON.parse` to refuse.
+ */
+const LONG_INTEGER = /^-?[1-9]\d{15,39}$/
+
+/**
+ * Reads JSON: integers beyond 2^53 - 1 come as `bigint`, up to 40 digits; all other numbers as `number`.
+ *
+ * `JSON.parse` decides what is JSON. Long integers travel through it as strings with a tag that nobody can know.
+ * @throws `BAD_MESSAGE` for anything but one JSON value.
+ */
+export function readJson(text: string): unknown {
+  try {
+    const tag = newTag()
+    const quoted = quoteLongIntegers(text, tag)
+    if (quoted === text) return JSON.parse(text)
+    return JSON.parse(quoted, (key, value: unknown) => {
+      if (key.startsWith(tag)) throw new SyntaxError('a number is no name')
+      return typeof value === 'string' && value.startsWith(tag) ? BigInt(value.slice(tag.length)) : value
+    })
+  } catch (cause) {
+    throw new SluiceError('BAD_MESSAGE', 'the body must be JSON', { cause })
+  }
+}
+
+/** Makes tagged strings of the long integers. By hand: an expression that also knows strings overflows on long ones. */
+function quoteLongIntegers(text: string, tag: string): string {
+  let out = ''
+  let copied = 0
+  for (let at = 0; at < text.length;) {
+    const character = text[at]!
+    if (character === '"') {
+      at = endOfString(text, at)
+    } else if (character === '-' || (character >= '0' && character <= '9')) {
+      NUMBER.lastIndex = at
+      const [token] = NUMBER.exec(text)!
+      if (LONG_INTEGER.test(token) && !Number.isSafeInteger(Number(token))) {
+        out += `${text.slice(copied, at)}"${tag}${token}"`
+        copied = at + token.length
+      }
+      at += token.length
+    } else {
+      at++
+    }
+  }
+  return out + text.slice(copied)
+}
+
+/** Where a string that begins at `start` is over: behind its closing quote, or at the end if it has none. */
+function endOfString(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let escapes = 0
+    while (text[quote - 1 - escapes] === '\\') escapes++
+    if (escapes % 2 === 0) return quote + 1
+  }
+  return text.length
+}
+
+/** Writes JSON with each `bigint` as a bare integer. @throws `TypeError` for what `JSON.stringify` can't write. */
+export function writeJson(value: unknown): string {
+  const tag = newTag()
+  let tagged = false
+  const text = JSON.stringify(value, (_, each: unknown) => {
+    if (typeof each !== 'bigint') return each
+    tagged = true
+    return `${tag}${each}`
+  })
+  return tagged ? text.replaceAll(new RegExp(`"${tag}(-?\\d+)"`, 'g'), '$1') : text
+}
+
+/** Begins with a letter: behind a string that was never closed it is no JSON. */
+function newTag(): string {
+  return `n${toHex(randomBytes(16)).slice(2)}:`
+}
