@@ -18,7 +18,10 @@ const notice = '// Written by scripts/compile.mjs. Do not edit.\n'
 
 /** What is deployed: its TypeScript goes to `folder`. */
 const contracts = [
-  ...['DataTrade', 'Registry', 'SecretRegistry', 'TokenNetwork', 'TokenNetworkRegistry', 'TowerDeposit'].map(name => ({
+  ...[
+    ...['DataTrade', 'Evidence', 'ProxyTransfer', 'Registry'],
+    ...['SecretRegistry', 'TokenNetwork', 'TokenNetworkRegistry', 'TowerDeposit'],
+  ].map(name => ({
     name,
     source: `src/contracts/solidity/${name}.sol`,
     folder: 'src/contracts/generated',

@@ -13,11 +13,16 @@ import { parseArgs } from 'node:util'
 import { startDevnet, type Devnet } from '../src/testing/devnet.ts'
 import { measureChannels } from './gas/channels.ts'
 import { measureDataTrade } from './gas/dataTrade.ts'
+import { measureExchange } from './gas/exchange.ts'
 import { NOW, type Row } from './gas/row.ts'
 
 const { values: flags } = parseArgs({ options: { json: { type: 'string' }, check: { type: 'boolean', default: false } } })
 
-const rows = [...(await measured(measureDataTrade)), ...(await measured(measureChannels))]
+const rows = [
+  ...(await measured(measureDataTrade)),
+  ...(await measured(measureChannels)),
+  ...(await measured(measureExchange)),
+]
 print(rows)
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(rows, null, 2)}\n`)
 if (flags.check) {

@@ -3,12 +3,16 @@ import { ZeroAddress, ZeroHash, type Interface } from 'ethers'
 import { expect, it } from 'vitest'
 import { errorCodeOf, revertError } from '../core/chain/revert.ts'
 import { dataTradeInterface } from './dataTrade.ts'
+import { evidenceInterface } from './evidence.ts'
 import { dataTradeAbi } from './generated/dataTradeAbi.ts'
+import { evidenceAbi } from './generated/evidenceAbi.ts'
+import { proxyTransferAbi } from './generated/proxyTransferAbi.ts'
 import { registryAbi } from './generated/registryAbi.ts'
 import { secretRegistryAbi } from './generated/secretRegistryAbi.ts'
 import { tokenNetworkAbi } from './generated/tokenNetworkAbi.ts'
 import { tokenNetworkRegistryAbi } from './generated/tokenNetworkRegistryAbi.ts'
 import { towerDepositAbi } from './generated/towerDepositAbi.ts'
+import { proxyTransferInterface } from './proxyTransfer.ts'
 import { registryInterface } from './registry.ts'
 import { secretRegistryInterface } from './secretRegistry.ts'
 import { tokenNetworkInterface } from './tokenNetwork.ts'
@@ -25,6 +29,8 @@ function members(type: string): string[] {
 
 const contracts = [
   ['DataTrade.sol', dataTradeInterface, dataTradeAbi],
+  ['Evidence.sol', evidenceInterface, evidenceAbi],
+  ['ProxyTransfer.sol', proxyTransferInterface, proxyTransferAbi],
   ['Registry.sol', registryInterface, registryAbi],
   ['SecretRegistry.sol', secretRegistryInterface, secretRegistryAbi],
   ['TokenNetwork.sol', tokenNetworkInterface, tokenNetworkAbi],

@@ -2,7 +2,8 @@ import { makeError, VoidSigner, Wallet, ZeroAddress, type Provider, type Signer 
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startDevnet, type Devnet } from '../testing/devnet.ts'
 import { dataTradeContract } from './dataTrade.ts'
-import { deployChannels, deployContracts } from './deploy.ts'
+import { deployChannels, deployContracts, deployExchange } from './deploy.ts'
+import { proxyTransferContract } from './proxyTransfer.ts'
 import { dataTradeDomain, orderId } from './typedData.ts'
 import { DATA_SERVICE, registryContract } from './registry.ts'
 import { tokenNetworkContract } from './tokenNetwork.ts'
@@ -70,6 +71,21 @@ it('gives nodes a day to answer unless told otherwise', async () => {
 
 it.each([0, -1, 1.5, 2 ** 31])('refuses a challenge period of %d seconds', async (challengePeriod) => {
   await expect(deployChannels(devnet.accounts[0]!, { challengePeriod })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+})
+
+it('deploys the contracts of an exchange, whose assets the deployer adds unless told otherwise', async () => {
+  const [deployer, operator] = devnet.accounts
+  const before = await devnet.provider.getBlockNumber()
+  const { proxyTransfer, evidence, fromBlock } = await deployExchange(deployer!)
+  expect(fromBlock).toBe(before + 1)
+  expect(await proxyTransferContract(proxyTransfer, devnet.provider).operator()).toBe(deployer!.address)
+  expect(await devnet.provider.getCode(evidence)).not.toBe('0x')
+  const other = await deployExchange(deployer!, { operator: operator!.address, placeBits: 0 })
+  expect(await proxyTransferContract(other.proxyTransfer, devnet.provider).operator()).toBe(operator!.address)
+})
+
+it.each([-1, 1.5, 33])('refuses 2 to the %d places', async (placeBits) => {
+  await expect(deployExchange(devnet.accounts[0]!, { placeBits })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
 })
 
 it('says that the deployer has no money', async () => {

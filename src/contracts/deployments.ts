@@ -22,6 +22,16 @@ export interface ChannelDeployment {
   readonly fromBlock: number
 }
 
+/** Where the contracts of a data exchange service are on one chain. */
+export interface ExchangeDeployment {
+  /** Address of `ProxyTransfer.sol`. */
+  readonly proxyTransfer: string
+  /** Address of `Evidence.sol`. */
+  readonly evidence: string
+  /** Block of the first of them: nothing of interest lies before it. */
+  readonly fromBlock: number
+}
+
 /** The deployments that everyone can use, by chain id. None yet: whoever runs a market deploys. */
 export const deployments: Readonly<Record<string, Deployment>> = {}
 

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseEther } from 'ethers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { proxyTransferContract } from '../contracts/proxyTransfer.ts'
 import { startDevnet, type Devnet } from './devnet.ts'
 
 let devnet: Devnet
@@ -33,6 +34,20 @@ describe('a development chain', () => {
     expect(await devnet.contracts.dataTrade.grace()).toBe(900n)
     expect(await devnet.provider.getCode(devnet.deployment.registry)).not.toBe('0x')
     expect((await devnet.provider.getNetwork()).chainId).toBe(devnet.chainId)
+  })
+
+  it('deploys an exchange with accounts, money and a token', async () => {
+    const secrets = [1, 2].map((byte) => new Uint8Array(32).fill(byte))
+    const accounts = [{ secret: secrets[0]! }, { secret: secrets[1]!, deposit: 7n, tokens: 9n }]
+    const exchange = await devnet.deployExchange({ token: true, accounts })
+    expect(exchange.accounts.map(({ account }) => account)).toEqual(['1.2.1', '1.2.2'])
+    const contract = proxyTransferContract(exchange.proxyTransfer, devnet.provider)
+    expect(await contract.signerOf(2)).toBe(exchange.accounts[1]!.wallet.address)
+    const balances = [1, 2].flatMap((of) => [contract.balanceOf(of, 1), contract.balanceOf(of, 2)])
+    expect(await Promise.all(balances)).toEqual([0n, 0n, 7n, 9n])
+    expect(await contract.tokenOf(2)).toBe(await exchange.token!.getAddress())
+    expect(await devnet.provider.getCode(exchange.evidence)).not.toBe('0x')
+    expect((await devnet.deployExchange()).token).toBe(undefined)
   })
 
   it('mines on demand, and moves its clock', async () => {

@@ -3,13 +3,18 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import { delimiter, dirname, join } from 'node:path'
-import { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, Network } from 'ethers'
+import { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, Network, parseEther, Wallet, ZeroAddress } from 'ethers'
 import { dataTradeContract } from '../contracts/dataTrade.ts'
-import { deployChannels, deployContracts, type DeployChannelsOptions } from '../contracts/deploy.ts'
-import type { ChannelDeployment, Deployment } from '../contracts/deployments.ts'
+import {
+  deployChannels, deployContracts, deployExchange, type DeployChannelsOptions, type DeployExchangeOptions,
+} from '../contracts/deploy.ts'
+import type { ChannelDeployment, Deployment, ExchangeDeployment } from '../contracts/deployments.ts'
 import type { DataTrade } from '../contracts/generated/types/DataTrade.ts'
 import type { Registry } from '../contracts/generated/types/Registry.ts'
+import { proxyTransferContract } from '../contracts/proxyTransfer.ts'
 import { registryContract } from '../contracts/registry.ts'
+import { toHex } from '../core/bytes.ts'
+import type { AccountId } from '../core/crypto/graphene/index.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
 import { testTokenAbi } from './generated/testTokenAbi.ts'
 import { testTokenBytecode } from './generated/testTokenBytecode.ts'
@@ -29,6 +34,35 @@ export interface DevnetOptions {
   readonly port?: number | undefined
   /** More arguments for anvil. @default none */
   readonly args?: readonly string[] | undefined
+}
+
+/** Options of {@link Devnet.deployExchange}. */
+export interface DevnetExchangeOptions extends Pick<DeployExchangeOptions, 'placeBits'> {
+  /** Accounts to open, in order: `1.2.1`, `1.2.2` … @default none */
+  readonly accounts?: readonly DevnetExchangeAccount[] | undefined
+  /** Adds an ERC-20 as asset `1.3.2`. @default false */
+  readonly token?: boolean | undefined
+}
+
+/** An account to open. */
+export interface DevnetExchangeAccount {
+  /** Its secret key, 32 bytes. */
+  readonly secret: Uint8Array
+  /** Wei paid in of asset `1.3.1`. @default 0n */
+  readonly deposit?: bigint | undefined
+  /** Paid in of the token, in its smallest unit. @default 0n */
+  readonly tokens?: bigint | undefined
+}
+
+/** The contracts of an exchange, with accounts. */
+export interface DevnetExchange extends ExchangeDeployment {
+  readonly accounts: readonly {
+    readonly account: AccountId
+    /** Its key on the chain, with 100 ETH for gas. */
+    readonly wallet: Wallet
+  }[]
+  /** The token of asset `1.3.2`, if there is one. */
+  readonly token: TestToken | undefined
 }
 
 /** A development chain of its own: a real EVM node in a process that ends with this one. */
@@ -56,6 +90,8 @@ export interface Devnet {
   reorg(depth: number): Promise<void>
   /** Deploys the contracts of payment channels, with a challenge period of 900 seconds unless told otherwise. */
   deployChannels(options?: DeployChannelsOptions): Promise<ChannelDeployment>
+  /** Deploys the contracts of a data exchange service. ETH is asset `1.3.1`; amounts are wei. */
+  deployExchange(options?: DevnetExchangeOptions): Promise<DevnetExchange>
   /** Deploys an ERC-20 that anyone can mint. */
   deployToken(): Promise<TestToken>
   /** Ends the chain. */
@@ -102,6 +138,12 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     const deployment = await deployContracts(deployer, { grace })
     if (blockTime !== undefined) await send('anvil_setIntervalMining', blockTime)
 
+    const deployToken = async (): Promise<TestToken> => {
+      const token = await new ContractFactory(testTokenAbi, testTokenBytecode, deployer).deploy()
+      await token.deploymentTransaction()?.wait()
+      return new Contract(await token.getAddress(), testTokenAbi, provider) as unknown as TestToken
+    }
+
     return {
       url: node.url,
       provider,
@@ -127,10 +169,27 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
       setAutomine: async (on) => void (await send('evm_setAutomine', on)),
       reorg: async (depth) => void (await send('anvil_reorg', depth, [])),
       deployChannels: ({ challengePeriod = 900 } = {}) => deployChannels(deployer, { challengePeriod }),
-      deployToken: async () => {
-        const token = await new ContractFactory(testTokenAbi, testTokenBytecode, deployer).deploy()
-        await token.deploymentTransaction()?.wait()
-        return new Contract(await token.getAddress(), testTokenAbi, provider) as unknown as TestToken
+      deployToken,
+      deployExchange: async ({ accounts: wanted = [], token: withToken = false, placeBits } = {}) => {
+        const deployment = await deployExchange(deployer, { placeBits })
+        const contract = proxyTransferContract(deployment.proxyTransfer, deployer)
+        await (await contract.addAsset(1, ZeroAddress)).wait()
+        const token = withToken ? await deployToken() : undefined
+        if (token) await (await contract.addAsset(2, await token.getAddress())).wait()
+        const opened: DevnetExchange['accounts'][number][] = []
+        for (const { secret, deposit = 0n, tokens = 0n } of wanted) {
+          const wallet = new Wallet(toHex(secret), provider)
+          await send('anvil_setBalance', wallet.address, `0x${parseEther('100').toString(16)}`)
+          await (await contract.connect(wallet).open(wallet.signingKey.publicKey)).wait()
+          const number = opened.push({ account: `1.2.${opened.length + 1}`, wallet })
+          if (deposit > 0n) await (await contract.deposit(number, 1, deposit, { value: deposit })).wait()
+          if (tokens > 0n && token) {
+            await (await token.connect(deployer).mint(deployer.address, tokens)).wait()
+            await (await token.connect(deployer).approve(deployment.proxyTransfer, tokens)).wait()
+            await (await contract.deposit(number, 2, tokens)).wait()
+          }
+        }
+        return { ...deployment, accounts: opened, token }
       },
       stop,
     }

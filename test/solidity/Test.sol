@@ -3,9 +3,18 @@ pragma solidity 0.8.37;
 
 /// @dev The cheat codes of forge that the tests use.
 interface Vm {
+    /// @dev A key and what follows from it.
+    struct Wallet {
+        address addr;
+        uint256 publicKeyX;
+        uint256 publicKeyY;
+        uint256 privateKey;
+    }
+
     function addr(uint256 secretKey) external pure returns (address);
     function assume(bool condition) external pure;
     function chainId(uint256 id) external;
+    function createWallet(uint256 secretKey) external returns (Wallet memory);
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function expectEmit(address emitter) external;
@@ -15,6 +24,10 @@ interface Vm {
     function getCode(string calldata artifact) external view returns (bytes memory creationCode);
     function prank(address sender) external;
     function sign(uint256 secretKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function signWithNonceUnsafe(uint256 secretKey, bytes32 digest, uint256 nonce)
+        external
+        pure
+        returns (uint8 v, bytes32 r, bytes32 s);
     function warp(uint256 timestamp) external;
     function assertEq(uint256 left, uint256 right, string calldata what) external pure;
     function assertEq(address left, address right, string calldata what) external pure;

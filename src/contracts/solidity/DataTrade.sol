@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Payouts} from "./Payouts.sol";
+import {Sha256Tree} from "./Sha256Tree.sol";
 import {TypedData} from "./TypedData.sol";
 
 /// @title Escrow for data sold by the byte.
@@ -372,7 +373,7 @@ contract DataTrade is Payouts, TypedData {
             keccak256(abi.encode(CLAIM_TYPEHASH, id, index, leaf, keccak256(abi.encodePacked(proof)))), sellerSignature
         );
         if (signer != order.seller) revert ClaimNotSignedBySeller(signer, order.seller);
-        if (_isUnder(order.dataRoot, order.chunks, index, leaf, proof)) revert ChunkIsGenuine(id, index);
+        if (Sha256Tree.isUnder(order.dataRoot, order.chunks, index, leaf, proof)) revert ChunkIsGenuine(id, index);
         uint256 refund = uint256(stored.deposit) - stored.paid;
         stored.state = State.Disputed;
         emit Disputed(id, order.buyer, order.seller, index, refund);
@@ -566,46 +567,6 @@ contract DataTrade is Payouts, TypedData {
     /// @dev Who signed; 0 unless the signature is 65 bytes, v 27 or 28, s in the lower half.
     function _recover(bytes32 structHash, bytes calldata signature) private view returns (address signer) {
         (signer,,) = ECDSA.tryRecoverCalldata(_digest(structHash), signature);
-    }
-
-    /// @dev RFC 9162 section 2.1.3.2: whether `proof` leads from leaf `index` to the root of a tree of `size` leaves.
-    function _isUnder(bytes32 root, uint256 size, uint256 index, bytes32 leaf, bytes32[] calldata proof)
-        private
-        view
-        returns (bool)
-    {
-        if (index >= size) return false;
-        uint256 last = size - 1;
-        bytes32 node = leaf;
-        for (uint256 i = 0; i < proof.length; ++i) {
-            if (last == 0) return false;
-            if (index & 1 == 1 || index == last) {
-                node = _inner(proof[i], node);
-                // The last node of a level without a sibling goes up as it is.
-                while (index & 1 == 0 && index != 0) {
-                    index >>= 1;
-                    last >>= 1;
-                }
-            } else {
-                node = _inner(node, proof[i]);
-            }
-            index >>= 1;
-            last >>= 1;
-        }
-        return last == 0 && node == root;
-    }
-
-    /// @dev SHA-256 of a one byte and both children. Works in the scratch space past the free memory pointer.
-    function _inner(bytes32 left, bytes32 right) private view returns (bytes32 node) {
-        assembly ("memory-safe") {
-            let pair := mload(0x40)
-            mstore8(pair, 1)
-            mstore(add(pair, 1), left)
-            mstore(add(pair, 33), right)
-            // A hash that failed for want of gas must not pass for a contradiction.
-            if iszero(staticcall(gas(), 2, pair, 65, 0, 32)) { revert(0, 0) }
-            node := mload(0)
-        }
     }
 
     // ------------------------------------------------------------------------------------------------------- money
