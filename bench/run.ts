@@ -6,10 +6,11 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { channel } from './channel/channel.ts'
+import { des } from './des/des.ts'
 import { datatrade } from './datatrade/datatrade.ts'
 import { machine, table, type Bench, type Row } from './lib/report.ts'
 
-const benches: Readonly<Record<string, Bench>> = { datatrade, channel }
+const benches: Readonly<Record<string, Bench>> = { datatrade, channel, des }
 
 const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
 for (const name of positionals) {

@@ -1,7 +1,7 @@
 /**
- * Kills sellers and buyers at random points of a trade, or nodes of payment channels, and checks after each that nobody has
- * lost or doubled anything: `node scripts/soak/kill.mjs [channel] [--runs 200] [--seed N]`. A seed repeats a run's choices,
- * though not its timing.
+ * Kills sellers and buyers at random points of a trade, nodes of payment channels, or servers of an exchange, and checks after
+ * each that nobody has lost or doubled anything: `node scripts/soak/kill.mjs [channel | exchange] [--runs 200] [--seed N]`. A
+ * seed repeats a run's choices, though not its timing.
  * @module
  */
 import { spawn } from 'node:child_process'

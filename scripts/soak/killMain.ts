@@ -1,12 +1,13 @@
 import { parseArgs } from 'node:util'
 import { channelKillRuns } from './channelKillRuns.ts'
+import { exchangeKillRuns } from './exchangeKillRuns.ts'
 import { killRuns } from './killRuns.ts'
 
 const { values, positionals } = parseArgs({
   options: { runs: { type: 'string', default: '200' }, seed: { type: 'string' } },
   allowPositionals: true,
 })
-const run = positionals[0] === 'channel' ? channelKillRuns : killRuns
+const run = positionals[0] === 'channel' ? channelKillRuns : positionals[0] === 'exchange' ? exchangeKillRuns : killRuns
 const seed = values.seed === undefined ? Date.now() % 1_000_000_000 : Number(values.seed)
 const began = performance.now()
 console.log(`seed ${seed}`)

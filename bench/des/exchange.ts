@@ -1,0 +1,204 @@
+/**
+ * Whole exchanges over HTTP: a merchant asks, the exchange checks, holds, forwards, keeps, settles and hands out. The exchange
+ * is a process of its own; the merchant, the data source and PostgreSQL share the other core.
+ * @module
+ */
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { createHash } from 'node:crypto'
+import {
+  grapheneKey,
+  seedSecret,
+  signTransferParams,
+  recoverPayer,
+  type AccountId,
+} from '../../src/core/crypto/graphene/index.ts'
+import { startPostgres } from '../../src/testing/postgres.ts'
+import { sealData } from '../../src/des/seal/index.ts'
+import { memoOf, sdkDialect, writeJson, writePayload, writeRequest } from '../../src/des/wire/index.ts'
+import { median, percentile, type Row } from '../lib/report.ts'
+import { createCaller, run, serveAnswer } from './load.ts'
+
+const ROUNDS = 5
+const EXCHANGES = 1_500
+const AT_ONCE = 64
+/** Exchanges one after another, for the time that one takes. */
+const ALONE = 300
+
+interface Told {
+  readonly url: string
+  readonly productId: number
+  readonly exchange: AccountId
+  readonly buyer: AccountId
+  readonly seller: AccountId
+}
+
+/** Measures the wanted cases. */
+export async function exchange(say: (line: string) => void): Promise<readonly Row[]> {
+  const [buyer, seller] = [grapheneKey(seedSecret('bench buyer')), grapheneKey(seedSecret('bench seller'))]
+  const answer = await sealData(seller, buyer.publicKey, { nonce: 9n }, new TextEncoder().encode('{"result":true}'))
+  const postgres = await startPostgres()
+  const source = await serveAnswer(JSON.stringify({ data: answer, nonce: 9 }))
+  const server = start('exchangeProcess.ts', await postgres.createDatabase(), source.url)
+  const bare = start('bareProcess.ts', await postgres.createDatabase())
+  try {
+    const told = (await server.next()) as Told
+    const { url: bareUrl } = (await bare.next()) as { url: string }
+    const caller = createCaller(told.url, AT_ONCE)
+    const bareCaller = createCaller(bareUrl, AT_ONCE)
+    const payload = writePayload({ params: { name: 'Alice' }, timestamp: Date.now() })
+    const sealed = await sealData(buyer, seller.publicKey, { nonce: 7n }, payload)
+    let expiration = Math.floor(Date.now() / 1000) + 3600
+    const prepare = (count: number): string[] =>
+      Array.from({ length: count }, () => {
+        const requestParams = signTransferParams(
+          {
+            from: told.buyer,
+            to: told.seller,
+            proxyAccount: told.exchange,
+            percent: 1000,
+            amount: { amount: 1000n, assetId: '1.3.1' },
+            memo: memoOf(payload),
+            expiration: expiration++,
+          },
+          buyer,
+        )
+        return writeJson(writeRequest([{ params: sealed, nonce: 7n, requestParams }], sdkDialect))
+      })
+    const one =
+      (bodies: readonly string[]) =>
+        async (i: number): Promise<void> => {
+          const created = await caller.call('POST', `/api/request/create/${told.productId}`, bodies[i])
+          if (created.status !== 200) throw new Error(`create: ${created.status} ${created.text}`)
+          const { request_id: id } = JSON.parse(created.text) as { request_id: string }
+          const result = await caller.call('GET', `/api/request/${id}?wait=8000`)
+          if (!result.text.includes('"FINISHED"')) throw new Error(`result: ${result.status} ${result.text}`)
+        }
+    const figures = {
+      whole: [] as number[],
+      bare: [] as number[],
+      curve: [] as number[],
+      cpu: [] as number[],
+      alone: [] as number[],
+    }
+    for (let round = -1; round < ROUNDS; round++) {
+      const bodies = prepare(EXCHANGES)
+      const before = await server.cpu()
+      const began = performance.now()
+      await run(EXCHANGES, AT_ONCE, one(bodies))
+      const whole = EXCHANGES / ((performance.now() - began) / 1000)
+      const cpu = EXCHANGES / ((await server.cpu()) - before)
+      const bareBegan = performance.now()
+      await run(EXCHANGES, AT_ONCE, async (i) => {
+        const { status } = await bareCaller.call('POST', '/', bodies[i])
+        if (status !== 200) throw new Error(`bare: ${status}`)
+      })
+      const bareRate = EXCHANGES / ((performance.now() - bareBegan) / 1000)
+      const curve = curveRate(bodies)
+      const alone = await run(ALONE, 1, one(prepare(ALONE)))
+      if (round < 0) continue // warms the compilers
+      figures.whole.push(whole)
+      figures.cpu.push(cpu)
+      figures.bare.push(bareRate)
+      figures.curve.push(curve)
+      figures.alone.push(...alone)
+      say(
+        `  exchange round ${round + 1}: ${[whole, cpu, bareRate, curve]
+          .map(Math.round)
+          .join(', ')} /s (whole, by the exchange's CPU, bare insert + update, recover + sign), p50 ${percentile(
+          alone,
+          50,
+        ).toFixed(1)} ms`,
+      )
+    }
+    caller.close()
+    bareCaller.close()
+    const bareFigure = { name: 'bare Hono + PostgreSQL, one insert, one update', value: median(figures.bare) }
+    const promised = { name: 'what the seed promises', value: 500 }
+    return [
+      {
+        bench: 'des',
+        case: 'exchange-http-postgres',
+        value: median(figures.whole),
+        unit: 'exchanges/s',
+        baseline: bareFigure,
+        limit: { name: 'recover + sign alone', value: median(figures.curve) },
+      },
+      {
+        bench: 'des',
+        case: 'exchange-http-postgres-cpu',
+        value: median(figures.cpu),
+        unit: 'exchanges/CPU s',
+        baseline: bareFigure,
+        limit: { name: 'recover + sign alone', value: median(figures.curve) },
+      },
+      {
+        bench: 'des',
+        case: 'exchange-p50',
+        value: percentile(figures.alone, 50),
+        unit: 'ms/op',
+        baseline: promised,
+        limit: null,
+      },
+      {
+        bench: 'des',
+        case: 'exchange-p99',
+        value: percentile(figures.alone, 99),
+        unit: 'ms/op',
+        baseline: promised,
+        limit: null,
+      },
+    ]
+  } finally {
+    server.stop()
+    bare.stop()
+    source.close()
+    await postgres.stop()
+  }
+}
+
+/** Recovering a key and a canonical signature, which every exchange takes. */
+function curveRate(bodies: readonly string[]): number {
+  const key = grapheneKey(seedSecret('bench curve'))
+  const digests = bodies.slice(0, 300).map((body) => new Uint8Array(createHash('sha256').update(body).digest()))
+  const params = {
+    from: '1.2.1',
+    to: '1.2.2',
+    proxyAccount: '1.2.3',
+    percent: 1000,
+    amount: { amount: 1n, assetId: '1.3.1' },
+    memo: 'm',
+    expiration: 1,
+  } as const
+  const signed = signTransferParams(params, key)
+  const began = performance.now()
+  for (const digest of digests) {
+    key.sign(digest)
+    recoverPayer(signed)
+  }
+  return digests.length / ((performance.now() - began) / 1000)
+}
+
+/** Starts a program beside this one. */
+function start(program: string, ...args: string[]) {
+  const child = spawn(
+    process.execPath,
+    ['--conditions=@sluice/source', '--import', 'tsx', fileURLToPath(new URL(program, import.meta.url)), ...args],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  )
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async (): Promise<unknown> => {
+    const line = (await lines.next()) as IteratorResult<string, undefined>
+    if (line.done) throw new Error(`${program} has ended`)
+    return JSON.parse(line.value) as unknown
+  }
+  return {
+    next,
+    async cpu(): Promise<number> {
+      child.stdin.write('cpu\n')
+      return ((await next()) as { cpu: number }).cpu
+    },
+    stop: () => child.stdin.end(),
+  }
+}
