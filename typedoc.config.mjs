@@ -16,9 +16,12 @@ const options = {
   exclude: ['src/contracts/generated/types/**'],
   intentionallyNotExported: [
     ...['DataTrade', 'DataTradeInterface', 'Registry', 'RegistryInterface', 'TestToken', 'TokenNetworkDigests'],
-    ...['SecretRegistry', 'TokenNetwork', 'TokenNetworkRegistry', 'TowerDeposit'].flatMap(name => [name, `${name}Interface`]),
+    ...['SecretRegistry', 'TokenNetwork', 'TokenNetworkRegistry', 'TowerDeposit', 'ProxyTransfer', 'Evidence'].flatMap(name => [name, `${name}Interface`]),
     // Schemas; what is public is the type of what they let through.
     ...['payloads', 'paymentKind', 'mode'].map(name => `src/protocol/wire.ts:${name}`),
+    ...['totals', 'category', 'exchangeRow', 'logRow', 'profile', 'opened', 'productBill', 'productDetails', 'productSummary', 'voteDetails', 'voteSummary']
+      .map(name => `src/des/market.ts:${name}`),
+    ...['requestStates', 'sourceStates'].map(name => `src/des/wire/result.ts:${name}`),
   ],
   validation: { notExported: true, invalidLink: true, notDocumented: true },
   requiredToBeDocumented: ['Enum', 'Class', 'Function', 'Interface', 'TypeAlias', 'Variable'],
