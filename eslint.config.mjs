@@ -10,7 +10,7 @@ const forbidden = [
   { selector: 'ClassDeclaration, ClassExpression', message: 'Use a factory that returns a typed object: SluiceError is the one class.' },
   { selector: 'ExportAllDeclaration', message: 'List the exports by hand: what is public is decided, not collected.' },
   {
-    selector: ':matches(ImportDeclaration, ExportNamedDeclaration, ImportExpression) > Literal.source[value=/^\\.(?!.*\\.(ts|mjs|json)$)/]',
+    selector: ':matches(ImportDeclaration, ExportNamedDeclaration, ImportExpression) > Literal.source[value=/^\\.(?!.*\\.(tsx?|mjs|json)$)/]',
     message: 'Write the extension of a relative import.',
   },
 ]
@@ -18,7 +18,7 @@ const forbidden = [
 export default defineConfig(
   { ignores: ['dist/', 'out/', 'cache/', 'docs/api/', 'coverage/', '**/generated/', 'test/fixtures/'] },
   {
-    files: ['**/*.{ts,mjs}'],
+    files: ['**/*.{ts,tsx,mjs}'],
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     plugins: { '@stylistic': stylistic },
     rules: {
@@ -40,7 +40,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.ts'],
+    files: ['**/*.{ts,tsx}'],
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
