@@ -17,7 +17,7 @@ const manifest = JSON.parse(readFileSync(new URL('package.json', import.meta.url
 const packages = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
 
 /** ES-module-only packages: Node before 20.19 cannot `require` them, so the CommonJS bundles carry them. */
-const bundledInCommonJs = ['@noble/curves', '@noble/hashes', 'canonicalize']
+const bundledInCommonJs = ['@noble/curves', '@noble/hashes', 'canonicalize', 'multiformats']
 
 const isFrom = (names, id) => names.some(name => id === name || id.startsWith(`${name}/`))
 const isExternal = id => id in platforms || isBuiltin(id) || isFrom(packages, id)
