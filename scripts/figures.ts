@@ -55,4 +55,4 @@ const fill = (name: string, parts: Readonly<Record<string, string>>): void => {
 }
 
 fill('README.md', { figures: `${speed}\n\n${short}\n\nMeasured on ${machine()}.` })
-fill('docs/benchmarks.md', { machine: machine(), datatrade: table(of('datatrade')), channel: table(of('channel')), gas: all })
+fill('docs/benchmarks.md', { machine: machine(), datatrade: table(of('datatrade')), channel: table(of('channel')), des: table(of('des')), gas: all })
