@@ -13,6 +13,7 @@ const pool = new pg.Pool({ connectionString: process.argv[2], max: 8 })
 await pool.query(
   'create table bare (id int8 generated always as identity primary key, body text not null, done boolean not null default false)',
 )
+pool.on('error', () => {}) // the database may be gone first
 const app = new Hono()
 app.post('/', async (c) => {
   const body = await c.req.text()

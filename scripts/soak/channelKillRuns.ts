@@ -3,18 +3,16 @@
  * @module
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { Wallet, ZeroAddress } from 'ethers'
 import { tokenNetworkContract } from '../../src/contracts/tokenNetwork.ts'
 import { tokenNetworkRegistryContract } from '../../src/contracts/tokenNetworkRegistry.ts'
 import { startDevnet, type Devnet } from '../../src/testing/devnet.ts'
 import type { ChannelJob, Standing } from './channelProcess.ts'
 import type { KillOptions, KillReport } from './killRuns.ts'
-import { freePort, mulberry32, pause } from './parts.ts'
+import { bundle, freePort, mulberry32, pause } from './parts.ts'
 
 const DEPOSIT = 1_000_000_000n
 const CHALLENGE_PERIOD = 600
@@ -26,7 +24,7 @@ export async function channelKillRuns({ runs, seed, onRun }: KillOptions): Promi
   const random = mulberry32(seed)
   const pick = (below: number): number => Math.floor(random() * below)
   const folder = await mkdtemp(join(tmpdir(), 'sluice-channel-kill-'))
-  const program = await bundle()
+  const program = await bundle('channelProcess')
   const devnet = await startDevnet({ accounts: 1 })
   const failures: string[] = []
   let kills = 0
@@ -44,7 +42,9 @@ export async function channelKillRuns({ runs, seed, onRun }: KillOptions): Promi
         const [alice, bob, carol] = wallets.map(({ address }) => address) as [string, string, string]
         const ports = [await freePort(), await freePort(), await freePort()]
         for (const { address } of wallets) await devnet.provider.send('anvil_setBalance', [address, '0x56bc75e2d63100000'])
-        const endpoints = Object.fromEntries(wallets.map(({ address }, i) => [address.toLowerCase(), `ws://127.0.0.1:${ports[i]}/`]))
+        const endpoints = Object.fromEntries(
+          wallets.map(({ address }, i) => [address.toLowerCase(), `ws://127.0.0.1:${ports[i]}/`]),
+        )
         const jobs = wallets.map(
           ({ privateKey }, i): ChannelJob => ({
             rpc: devnet.url,
@@ -83,10 +83,22 @@ export async function channelKillRuns({ runs, seed, onRun }: KillOptions): Promi
         for (const child of children) child.tell('stop')
         const standings = await quiet(devnet, children)
         children.forEach((child, i) => said[i]!.push(...child.lines))
-        checkBooks(standings, said, wallets.map(({ address }) => address.toLowerCase()))
+        checkBooks(
+          standings,
+          said,
+          wallets.map(({ address }) => address.toLowerCase()),
+        )
         const count = standings.reduce((sum, standing) => sum + standing.in.length, 0)
         notes.push(`${count} payments`)
-        await end(devnet, tokenNetwork, children, standings, wallets.map(({ address }) => address.toLowerCase()), pick, notes)
+        await end(
+          devnet,
+          tokenNetwork,
+          children,
+          standings,
+          wallets.map(({ address }) => address.toLowerCase()),
+          pick,
+          notes,
+        )
         await Promise.all(children.map((child) => child.kill()))
         children = []
         onRun?.(run, notes.join(', '))
@@ -152,13 +164,15 @@ function checkBooks(standings: readonly Standing[], said: readonly string[][], a
   for (const [i, { out }] of standings.entries()) {
     for (const { id, amount, peer, state } of out) {
       const got = standings[accounts.indexOf(peer)]!.in.filter((payment) => payment.id === id)
-      if (state === 'done' && got.length !== 1) throw new Error(`payment ${id} of ${'ABC'[i]} is done, and known ${got.length} times`)
+      if (state === 'done' && got.length !== 1)
+        throw new Error(`payment ${id} of ${'ABC'[i]} is done, and known ${got.length} times`)
       if (state !== 'done' && got.length !== 0) throw new Error(`payment ${id} of ${'ABC'[i]} is ${state}, and was received`)
       if (got.length === 1 && (got[0]!.amount !== amount || got[0]!.peer !== accounts[i]))
         throw new Error(`payment ${id} of ${amount} was received as ${got[0]!.amount} from ${got[0]!.peer}`)
     }
     for (const { id } of standings[i]!.in) {
-      if (!standings.some((other) => other.out.some((payment) => payment.id === id))) throw new Error(`payment ${id} came from nobody`)
+      if (!standings.some((other) => other.out.some((payment) => payment.id === id)))
+        throw new Error(`payment ${id} came from nobody`)
     }
     for (const line of said[i]!) {
       const [what, id] = line.split(' ')
@@ -250,14 +264,21 @@ function start(program: string, job: ChannelJob): Child {
       const found = look()
       if (found !== undefined) return found
       if (ended || Date.now() - began > PATIENCE)
-        throw new Error(`"${what}" did not come: ${errors} ${lines.filter((line) => !line.startsWith('done')).slice(-3).join(' | ').slice(0, 500)}`)
+        throw new Error(
+          `"${what}" did not come: ${errors} ${lines
+            .filter((line) => !line.startsWith('done'))
+            .slice(-3)
+            .join(' | ')
+            .slice(0, 500)}`,
+        )
     }
   }
   return {
     lines,
     tell: (command) => void child.stdin!.write(`${command}\n`),
     says: async (line) => void (await find(line, () => lines.find((said) => said === line))),
-    answers: (id) => find(`closed ${id}`, () => lines.find((said) => said.startsWith(`closed ${id}`) || said.startsWith(`failed ${id}`))),
+    answers: (id) =>
+      find(`closed ${id}`, () => lines.find((said) => said.startsWith(`closed ${id}`) || said.startsWith(`failed ${id}`))),
     async standing() {
       const from = lines.length
       child.stdin!.write('state\n')
@@ -269,26 +290,4 @@ function start(program: string, job: ChannelJob): Child {
       await exited
     },
   }
-}
-
-/** The program in one file: it starts in a third of the time that way. */
-async function bundle(): Promise<string> {
-  const root = fileURLToPath(new URL('../../', import.meta.url))
-  const cache = join(root, 'node_modules', '.cache')
-  await mkdir(cache, { recursive: true })
-  const folder = await mkdtemp(join(cache, 'sluice-channel-kill-'))
-  await build({
-    absWorkingDir: root,
-    entryPoints: ['scripts/soak/channelProcess.ts'],
-    outdir: folder,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    packages: 'external',
-    conditions: ['@sluice/source'],
-    logLevel: 'error',
-  })
-  return join(folder, 'channelProcess.mjs')
 }

@@ -3,13 +3,10 @@
  * @module
  */
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { sql as statement } from 'kysely'
 import { grapheneKey, seedSecret, signTransferParams, toWif, type AccountId } from '../../src/core/crypto/graphene/index.ts'
 import { openPostgres } from '../../src/core/sql/index.ts'
@@ -19,7 +16,7 @@ import { createExchangeServer } from '../../src/des/server/index.ts'
 import { memoOf, writeHeartbeat, writeJson, writePayload, writeRequest } from '../../src/des/wire/index.ts'
 import { startPostgres } from '../../src/testing/postgres.ts'
 import type { KillOptions, KillReport } from './killRuns.ts'
-import { mulberry32, pause } from './parts.ts'
+import { bundle, mulberry32, pause } from './parts.ts'
 
 const PRICE = 1000n
 const MONEY = 10n ** 12n
@@ -31,7 +28,7 @@ const OPERATOR = 'operator-of-kill-runs'
 export async function exchangeKillRuns({ runs, seed, onRun }: KillOptions): Promise<KillReport> {
   const random = mulberry32(seed)
   const pick = (below: number): number => Math.floor(random() * below)
-  const program = await bundle()
+  const program = await bundle('exchangeProcess')
   const postgres = await startPostgres()
   const failures: string[] = []
   let kills = 0
@@ -270,26 +267,4 @@ async function start(program: string, database: string, wif: string): Promise<Se
       await exited
     },
   }
-}
-
-/** The program in one file: it starts in a third of the time that way. */
-async function bundle(): Promise<string> {
-  const root = fileURLToPath(new URL('../../', import.meta.url))
-  const cache = join(root, 'node_modules', '.cache')
-  await mkdir(cache, { recursive: true })
-  const folder = await mkdtemp(join(cache, 'sluice-exchange-kill-'))
-  await build({
-    absWorkingDir: root,
-    entryPoints: ['scripts/soak/exchangeProcess.ts'],
-    outdir: folder,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    packages: 'external',
-    conditions: ['@sluice/source'],
-    logLevel: 'error',
-  })
-  return join(folder, 'exchangeProcess.mjs')
 }

@@ -2,6 +2,4 @@
  * The ledger: who owns how much.
  * @module
  */
-export {
-  createLedger, type Balance, type Ledger, type Posting,
-} from './ledger.ts'
+export { createLedger, type HoldRequest, type Balance, type Ledger, type Posting } from './ledger.ts'

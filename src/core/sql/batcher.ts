@@ -61,11 +61,11 @@ export function createBatcher<T, R>({ run, parallel = 2, size = 256 }: BatcherOp
         waiting.push({ work, resolve, reject })
         if (planned || underWay.size >= parallel) return
         planned = true
-        setTimeout(next) // what comes meanwhile goes along
+        void Promise.resolve().then(next) // what comes in the same turn goes along
       }),
     async settled() {
       while (waiting.length > 0 || underWay.size > 0 || planned) {
-        await (underWay.size > 0 ? Promise.all(underWay) : new Promise((resolve) => setTimeout(resolve)))
+        await Promise.all(underWay)
       }
     },
   }

@@ -1,6 +1,5 @@
 import type { AccountId, AssetId, GrapheneKey, PublicKeyText, SignedTransferParams } from '../../core/crypto/graphene/index.ts'
 import type { Clock } from '../../core/clock.ts'
-import type { Jobs } from '../../core/jobs/index.ts'
 import type { Ledger } from '../../core/ledger/index.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Telemetry } from '../../core/telemetry/index.ts'
@@ -10,7 +9,6 @@ import type { Database } from './database.ts'
 /** What the parts of an exchange share. All state is in SQL: any number of processes may have a context of one database. */
 export interface ExchangeContext {
   readonly sql: Sql<Database>
-  readonly jobs: Pick<Jobs, 'add' | 'wake'>
   readonly ledger: Ledger
   readonly settlement: Settlement
   readonly content: ContentStore

@@ -20,7 +20,6 @@ export interface MerchantTable {
   /** `merchantId`: the platform's own number. */
   id: number
   account: AccountId
-  public_key: string
   service_url: string | null
   /** The time in the text that its account signed last: a later binding is always later. */
   bound_at: Time
@@ -285,7 +284,7 @@ export const migrations: readonly Migration[] = [
     up: `
 create table des_logos (hash text primary key, type text not null, bytes bytea not null);
 create table des_merchants (
-  id int primary key, account text not null unique, public_key text not null, service_url text, bound_at int8 not null,
+  id int primary key, account text not null unique, service_url text, bound_at int8 not null,
   name text not null default '', authorizer text not null default '', logo text references des_logos, website text not null default '',
   email text, refusals int not null default 0, locked_until int8 not null default 0, created_at int8 not null
 );

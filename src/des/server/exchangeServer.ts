@@ -1,6 +1,13 @@
 import { fromHex } from '../../core/bytes.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
-import { isAccountId, isSignedBy, keyFromWif, textDigest, type AccountId, type GrapheneKey } from '../../core/crypto/graphene/index.ts'
+import {
+  isAccountId,
+  isSignedBy,
+  keyFromWif,
+  textDigest,
+  type AccountId,
+  type GrapheneKey,
+} from '../../core/crypto/graphene/index.ts'
 import { assertArgument } from '../../core/errors.ts'
 import { createHttpService, type HttpService } from '../../core/http/index.ts'
 import { createSafeFetch } from '../../core/http/safeFetch.ts'
@@ -21,6 +28,7 @@ import { createExchange } from './exchange/exchange.ts'
 import { createLedgerSettlement, type ExchangeAccounts } from './exchange/ledgerSettlement.ts'
 import { exchangeRoutes } from './exchange/routes.ts'
 import { expireVotes, marketRoutes, merchantOf, type MarketUser } from './market/index.ts'
+import { defaultRules } from './rules.ts'
 import { createNotifier, noticeRoutes, type MailOptions } from './notices/index.ts'
 
 /** Options of {@link createExchangeServer}. */
@@ -74,21 +82,6 @@ export interface ExchangeServer extends HttpService {
   stop(): Promise<void>
 }
 
-/** The seed's rules. */
-export const defaultRules: ExchangeRules = {
-  offlineAfter: 50_000,
-  clockSkew: 0,
-  voteLasts: 2 * 86_400_000,
-  refusals: 5,
-  lockout: 3 * 86_400_000,
-  answerTimeout: 8_000,
-  privacyTimeout: 120_000,
-  keepAnswers: 30 * 86_400_000,
-  billingOffset: 480,
-  decimals: 5,
-  allowPrivateAddresses: false,
-}
-
 /** Milliseconds between two looks at what is under way in the background. */
 const EVERY = { votes: 10_000, evidence: 10_000, retention: 3_600_000 }
 
@@ -140,7 +133,6 @@ export async function createExchangeServer(options: ExchangeServerOptions): Prom
       account,
       percent,
       rules,
-      jobs: { add: (tx, job) => jobs.add(tx, job), wake: () => jobs.wake() },
       notify: notifier.notify,
     }
     const jobs: Jobs = await createJobs(sql, {

@@ -12,7 +12,7 @@ import {
   type SignedTransferParams,
 } from '../../../core/crypto/graphene/index.ts'
 import { SluiceError } from '../../../core/errors.ts'
-import type { Sql } from '../../../core/sql/index.ts'
+import type { HoldRequest } from '../../../core/ledger/index.ts'
 import { createBatcher } from '../../../core/sql/batcher.ts'
 import { readRequest, requestIdOf, writeTransferParams, type Dialect, type RequestItem } from '../../wire/index.ts'
 import type { ExchangeContext } from '../context.ts'
@@ -35,8 +35,6 @@ interface Checked {
   readonly payerKey: PublicKeyText
   readonly dialect: Dialect
   readonly items: readonly CheckedItem[]
-  /** Of the payer's money. */
-  readonly ledgerAccount: bigint
 }
 
 interface CheckedItem extends RequestItem {
@@ -67,21 +65,8 @@ export interface Requests {
 
 /** Creates what takes the requests of an exchange. `mine` tells how many questions this process can ask at once. */
 export function createRequests(context: ExchangeContext, catalogue: Catalogue, mine: () => number): Requests {
-  const { sql, ledger, settlement, clock, rules } = context
-  const accounts = new Map<string, Promise<bigint>>()
-  /** In a transaction of its own: its number is good for all that follow. */
-  const ledgerAccount = (payer: AccountId, asset: ProductOnSale['asset']): Promise<bigint> => {
-    const name = `${payer}/${asset}`
-    const known = accounts.get(name)
-    if (known) return known
-    const found = sql.transaction((tx) => settlement.ledgerAccount(tx, payer, asset))
-    if (accounts.size >= 100_000) accounts.clear()
-    accounts.set(name, found)
-    found.catch(() => accounts.delete(name))
-    return found
-  }
-
-  const batches = createBatcher<Checked, Created>({ run: (checked) => store(sql, context, ledger, checked, mine()) })
+  const { settlement, clock, rules } = context
+  const batches = createBatcher<Checked, Created>({ run: (checked) => store(context, checked, mine()) })
 
   return {
     async create(productId, value, version = 0) {
@@ -128,7 +113,6 @@ export function createRequests(context: ExchangeContext, catalogue: Catalogue, m
         payerKey: publicKey,
         dialect,
         items: checked,
-        ledgerAccount: await ledgerAccount(payer, product.asset),
       })
     },
     settled: () => batches.settled(),
@@ -164,9 +148,7 @@ export function createRequests(context: ExchangeContext, catalogue: Catalogue, m
 
 /** Stores many requests in one transaction, each as a whole or not at all. */
 function store(
-  sql: Sql<ExchangeContext['sql'] extends Sql<infer DB> ? DB : never>,
-  { clock, rules }: ExchangeContext,
-  ledger: ExchangeContext['ledger'],
+  { sql, ledger, settlement, clock, rules }: ExchangeContext,
   all: readonly Checked[],
   capacity: number,
 ): Promise<readonly (Created | Error)[]> {
@@ -224,20 +206,19 @@ function store(
         )
     }
     const paid = requests.filter(({ id, product }) => !failures.has(id) && product.price > 0n)
-    const outcomes =
-      paid.length === 0
-        ? []
-        : await ledger.holdAll(
-          tx,
-          paid.map(({ items, product, ledgerAccount }) =>
-            items.map(({ digest, requestParams }) => ({
-              key: holdKey(digest),
-              account: ledgerAccount,
-              amount: product.price,
-              expiresAt: requestParams.expiration * 1000 + HOLD_BEYOND,
-            })),
-          ),
-        )
+    const holds: HoldRequest[][] = []
+    for (const { payer, items, product } of paid) {
+      const account = await settlement.ledgerAccount(tx, payer, product.asset)
+      holds.push(
+        items.map(({ digest, requestParams }) => ({
+          key: holdKey(digest),
+          account,
+          amount: product.price,
+          expiresAt: requestParams.expiration * 1000 + HOLD_BEYOND,
+        })),
+      )
+    }
+    const outcomes = holds.length > 0 ? await ledger.holdAll(tx, holds) : []
     paid.forEach(({ id, payer, items, product }, i) => {
       const outcome = outcomes[i]
       if (outcome instanceof Error) failures.set(id, shortOf(outcome, payer, product.price * BigInt(items.length)))

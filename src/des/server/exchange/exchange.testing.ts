@@ -13,6 +13,7 @@ import { readJson, writeJson } from '../../wire/index.ts'
 import { sqlContentStore } from '../content/index.ts'
 import type { ExchangeContext, ExchangeRules, Settlement } from '../context.ts'
 import { migrations, type Database } from '../database.ts'
+import { defaultRules } from '../rules.ts'
 import { bind, bindingText } from '../market/accounts.ts'
 import { createCategory } from '../market/categories.ts'
 import { createProduct } from '../market/products.ts'
@@ -92,20 +93,11 @@ export async function startExchange(database: Sql<unknown>, options: TestExchang
     account: await settlement.openAccount(key.publicKey),
     percent: 1000,
     rules: {
-      offlineAfter: 50_000,
-      clockSkew: 0,
-      voteLasts: 2 * 86_400_000,
-      refusals: 5,
-      lockout: 3 * 86_400_000,
+      ...defaultRules,
       answerTimeout: 2_000,
-      privacyTimeout: 120_000,
-      keepAnswers: 30 * 86_400_000,
-      billingOffset: 480,
-      decimals: 5,
       allowPrivateAddresses: true,
       ...options.rules,
     },
-    jobs: { add: async () => true, wake() {} },
     notify: async () => {},
   }
   const exchange = createExchange(context, options.fetch ?? outbound.fetch)

@@ -112,7 +112,7 @@ export function exchangeRoutes(context: ExchangeContext, exchange: Exchange): re
       summary: 'Shows a product, and who sells it now',
       params: ofProduct,
       problems: [404],
-      handle: async ({ params }) => writeProduct(productAnswer(context, await exchange.product(params.product_id))),
+      handle: async ({ params }) => writeProduct(await productAnswer(context, await exchange.product(params.product_id))),
     }),
     route({
       method: 'post',

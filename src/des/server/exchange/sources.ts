@@ -5,7 +5,7 @@
 import { sql as statement } from 'kysely'
 import { SluiceError } from '../../../core/errors.ts'
 import { createBatcher } from '../../../core/sql/batcher.ts'
-import type { AccountId, AssetId, PublicKeyText } from '../../../core/crypto/graphene/index.ts'
+import type { AccountId, AssetId } from '../../../core/crypto/graphene/index.ts'
 import { HEARTBEAT_WINDOW, isTimely, readHeartbeat, verifyHeartbeat, type ProductAnswer } from '../../wire/index.ts'
 import { millisecondsOf } from '../../wire/fields.ts'
 import type { ExchangeContext } from '../context.ts'
@@ -14,7 +14,6 @@ import type { FieldSpecs } from '../database.ts'
 /** A data source that can be asked. */
 export interface Source {
   readonly account: AccountId
-  readonly publicKey: PublicKeyText
   readonly serviceUrl: string
   readonly suites: readonly number[]
 }
@@ -102,7 +101,6 @@ interface Row {
   /** Members, the online ones with what is needed to ask them. */
   readonly members: readonly {
     readonly account: AccountId
-    readonly key: PublicKeyText
     readonly url: string | null
     readonly suites: readonly number[] | null
   }[]
@@ -135,7 +133,7 @@ async function productsOnSale(
   const { rows } =
     await statement<Row>`select p.id, p.version, p.issuer, v.name, v.brief, v.category, v.price, v.asset, v.privacy, v.input, v.output,
       coalesce((
-        select json_agg(json_build_object('account', m.account, 'key', m.public_key, 'url', d.service_url, 'suites', d.suites) order by m.id)
+        select json_agg(json_build_object('account', m.account, 'url', d.service_url, 'suites', d.suites) order by m.id)
         from des_members b join des_merchants m on m.id = b.merchant
         left join des_datasources d on d.account = m.account and d.beat_at > ${since} and p.id = any(d.products)
         where b.product = p.id
@@ -149,8 +147,8 @@ async function productsOnSale(
         ...rest,
         price: BigInt(price),
         members: members.map(({ account }) => account),
-        online: members.flatMap(({ account, key, url, suites }) =>
-          url === null ? [] : [{ account, publicKey: key, serviceUrl: url, suites: suites ?? [] }],
+        online: members.flatMap(({ account, url, suites }) =>
+          url === null ? [] : [{ account, serviceUrl: url, suites: suites ?? [] }],
         ),
       },
     ]),
@@ -158,8 +156,18 @@ async function productsOnSale(
 }
 
 /** What a buyer is told of a product (seed 2.2). */
-export function productAnswer({ account, percent }: ExchangeContext, product: ProductOnSale): ProductAnswer {
+export async function productAnswer(
+  { account, percent, settlement }: ExchangeContext,
+  product: ProductOnSale,
+): Promise<ProductAnswer> {
   const { id, version, name, brief, category, price, asset, members, issuer, privacy, input, output, online } = product
+  // The settlement knows keys, and alone: one that was changed counts at once.
+  const sources = await Promise.all(
+    online.map(async ({ account: of, suites }) => {
+      const publicKey = await settlement.publicKeyOf(of)
+      return publicKey === undefined ? [] : [{ accountId: of, publicKey, ...(suites.length > 0 && { suites }) }]
+    }),
+  )
   return {
     product: {
       productId: id,
@@ -175,11 +183,7 @@ export function productAnswer({ account, percent }: ExchangeContext, product: Pr
       output,
     },
     des: { accountId: account, percent },
-    onlineDatasources: online.map(({ account: of, publicKey, suites }) => ({
-      accountId: of,
-      publicKey,
-      ...(suites.length > 0 && { suites }),
-    })),
+    onlineDatasources: sources.flat(),
   }
 }
 

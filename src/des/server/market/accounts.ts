@@ -64,7 +64,6 @@ export async function bind(context: ExchangeContext, binding: Binding): Promise<
       .values({
         id: merchantId,
         account: accountId,
-        public_key: publicKey,
         service_url: url,
         bound_at: boundAt,
         name: '',
@@ -81,7 +80,7 @@ export async function bind(context: ExchangeContext, binding: Binding): Promise<
     if (made.numInsertedOrUpdatedRows === 1n) return
     const moved = await tx
       .updateTable('des_merchants')
-      .set({ public_key: publicKey, service_url: url, bound_at: boundAt })
+      .set({ service_url: url, bound_at: boundAt })
       .where('id', '=', merchantId)
       .where('account', '=', accountId)
       .where('bound_at', '<', BigInt(boundAt))

@@ -7,6 +7,7 @@ import { migrate, type Sql } from '../../../core/sql/index.ts'
 import { createManualClock, type ManualClock } from '../../../testing/manualClock.ts'
 import type { ExchangeContext, Notice } from '../context.ts'
 import { migrations, type Database } from '../database.ts'
+import { defaultRules } from '../rules.ts'
 import { createNotifier } from '../notices/notifier.ts'
 import { bind, bindingText } from './accounts.ts'
 import { createCategory } from './categories.ts'
@@ -66,7 +67,6 @@ export async function createTestMarket(empty: Sql<unknown>, rules: Partial<Excha
     sql,
     ledger,
     clock,
-    jobs: { add: unused, wake() {} },
     settlement: {
       publicKeyOf: async (account) => (account === '1.2.0' ? undefined : keyOf(account).publicKey),
       ledgerAccount: (tx, account, asset) => ledger.account(tx, { owner: account, asset }),
@@ -78,16 +78,7 @@ export async function createTestMarket(empty: Sql<unknown>, rules: Partial<Excha
     account: '1.2.17',
     percent: 1000,
     rules: {
-      offlineAfter: 50_000,
-      clockSkew: 0,
-      voteLasts: 2 * 86_400_000,
-      refusals: 5,
-      lockout: 3 * 86_400_000,
-      answerTimeout: 8000,
-      privacyTimeout: 120_000,
-      keepAnswers: 30 * 86_400_000,
-      billingOffset: 480,
-      decimals: 5,
+      ...defaultRules,
       allowPrivateAddresses: true,
       ...rules,
     },
