@@ -1,13 +1,15 @@
 import type { Bench, Row } from '../lib/report.ts'
 import { bills } from './bills.ts'
 import { exchange } from './exchange.ts'
+import { inProcess } from './inProcess.ts'
 import { signing } from './signing.ts'
 
 type Measure = (say: (line: string) => void) => Promise<readonly Row[]>
 
 /** What is measured together, by the cases that it gives. */
 const parts: readonly (readonly [cases: readonly string[], measure: Measure])[] = [
-  [['exchange-http-postgres', 'exchange-http-postgres-cpu', 'exchange-p50', 'exchange-p99'], exchange],
+  [['exchange-http-postgres', 'exchange-http-postgres-cpu', 'exchange-round-trips', 'exchange-p50', 'exchange-p99'], exchange],
+  [['exchange-in-process'], inProcess],
   [['sign-canonical'], signing],
   [['bill-month'], bills],
 ]

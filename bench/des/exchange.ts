@@ -7,18 +7,11 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createHash } from 'node:crypto'
-import {
-  grapheneKey,
-  seedSecret,
-  signTransferParams,
-  recoverPayer,
-  type AccountId,
-} from '../../src/core/crypto/graphene/index.ts'
+import { grapheneKey, seedSecret, signTransferParams, recoverPayer } from '../../src/core/crypto/graphene/index.ts'
 import { startPostgres } from '../../src/testing/postgres.ts'
-import { sealData } from '../../src/des/seal/index.ts'
-import { memoOf, sdkDialect, writeJson, writePayload, writeRequest } from '../../src/des/wire/index.ts'
 import { median, percentile, type Row } from '../lib/report.ts'
 import { createCaller, run, serveAnswer } from './load.ts'
+import { ask, createQuestions, sealedAnswer, type Market } from './market.ts'
 
 const ROUNDS = 5
 const EXCHANGES = 1_500
@@ -26,69 +19,45 @@ const AT_ONCE = 64
 /** Exchanges one after another, for the time that one takes. */
 const ALONE = 300
 
-interface Told {
-  readonly url: string
-  readonly productId: number
-  readonly exchange: AccountId
-  readonly buyer: AccountId
-  readonly seller: AccountId
+/** What a server has taken since it began: CPU seconds, and statements sent to its database. */
+interface Used {
+  readonly cpu: number
+  readonly roundTrips: number
 }
 
 /** Measures the wanted cases. */
 export async function exchange(say: (line: string) => void): Promise<readonly Row[]> {
-  const [buyer, seller] = [grapheneKey(seedSecret('bench buyer')), grapheneKey(seedSecret('bench seller'))]
-  const answer = await sealData(seller, buyer.publicKey, { nonce: 9n }, new TextEncoder().encode('{"result":true}'))
   const postgres = await startPostgres()
-  const source = await serveAnswer(JSON.stringify({ data: answer, nonce: 9 }))
+  const source = await serveAnswer(await sealedAnswer())
   const server = start('exchangeProcess.ts', await postgres.createDatabase(), source.url)
   const bare = start('bareProcess.ts', await postgres.createDatabase())
   try {
-    const told = (await server.next()) as Told
+    const market = (await server.next()) as Market
     const { url: bareUrl } = (await bare.next()) as { url: string }
-    const caller = createCaller(told.url, AT_ONCE)
+    const caller = createCaller(market.url, AT_ONCE)
     const bareCaller = createCaller(bareUrl, AT_ONCE)
-    const payload = writePayload({ params: { name: 'Alice' }, timestamp: Date.now() })
-    const sealed = await sealData(buyer, seller.publicKey, { nonce: 7n }, payload)
-    let expiration = Math.floor(Date.now() / 1000) + 3600
-    const prepare = (count: number): string[] =>
-      Array.from({ length: count }, () => {
-        const requestParams = signTransferParams(
-          {
-            from: told.buyer,
-            to: told.seller,
-            proxyAccount: told.exchange,
-            percent: 1000,
-            amount: { amount: 1000n, assetId: '1.3.1' },
-            memo: memoOf(payload),
-            expiration: expiration++,
-          },
-          buyer,
-        )
-        return writeJson(writeRequest([{ params: sealed, nonce: 7n, requestParams }], sdkDialect))
-      })
+    const questions = await createQuestions(market)
     const one =
       (bodies: readonly string[]) =>
-        async (i: number): Promise<void> => {
-          const created = await caller.call('POST', `/api/request/create/${told.productId}`, bodies[i])
-          if (created.status !== 200) throw new Error(`create: ${created.status} ${created.text}`)
-          const { request_id: id } = JSON.parse(created.text) as { request_id: string }
-          const result = await caller.call('GET', `/api/request/${id}?wait=8000`)
-          if (!result.text.includes('"FINISHED"')) throw new Error(`result: ${result.status} ${result.text}`)
-        }
+        (i: number): Promise<void> =>
+          ask(caller.call, market.productId, bodies[i]!)
     const figures = {
       whole: [] as number[],
       bare: [] as number[],
       curve: [] as number[],
       cpu: [] as number[],
+      trips: [] as number[],
+      tripsAlone: [] as number[],
       alone: [] as number[],
     }
     for (let round = -1; round < ROUNDS; round++) {
-      const bodies = prepare(EXCHANGES)
-      const before = await server.cpu()
+      const bodies = questions(EXCHANGES)
+      const before = await server.used()
       const began = performance.now()
       await run(EXCHANGES, AT_ONCE, one(bodies))
       const whole = EXCHANGES / ((performance.now() - began) / 1000)
-      const cpu = EXCHANGES / ((await server.cpu()) - before)
+      const after = await server.used()
+      const cpu = EXCHANGES / (after.cpu - before.cpu)
       const bareBegan = performance.now()
       await run(EXCHANGES, AT_ONCE, async (i) => {
         const { status } = await bareCaller.call('POST', '/', bodies[i])
@@ -96,10 +65,15 @@ export async function exchange(say: (line: string) => void): Promise<readonly Ro
       })
       const bareRate = EXCHANGES / ((performance.now() - bareBegan) / 1000)
       const curve = curveRate(bodies)
-      const alone = await run(ALONE, 1, one(prepare(ALONE)))
+      const bodiesAlone = questions(ALONE)
+      const { roundTrips } = await server.used()
+      const alone = await run(ALONE, 1, one(bodiesAlone))
+      const trips = [after.roundTrips - before.roundTrips, (await server.used()).roundTrips - roundTrips] as const
       if (round < 0) continue // warms the compilers
       figures.whole.push(whole)
       figures.cpu.push(cpu)
+      figures.trips.push(trips[0] / EXCHANGES)
+      figures.tripsAlone.push(trips[1] / ALONE)
       figures.bare.push(bareRate)
       figures.curve.push(curve)
       figures.alone.push(...alone)
@@ -109,7 +83,7 @@ export async function exchange(say: (line: string) => void): Promise<readonly Ro
           .join(', ')} /s (whole, by the exchange's CPU, bare insert + update, recover + sign), p50 ${percentile(
           alone,
           50,
-        ).toFixed(1)} ms`,
+        ).toFixed(1)} ms, ${(trips[0] / EXCHANGES).toFixed(1)} round trips (${(trips[1] / ALONE).toFixed(1)} alone)`,
       )
     }
     caller.close()
@@ -132,6 +106,14 @@ export async function exchange(say: (line: string) => void): Promise<readonly Ro
         unit: 'exchanges/CPU s',
         baseline: bareFigure,
         limit: { name: 'recover + sign alone', value: median(figures.curve) },
+      },
+      {
+        bench: 'des',
+        case: 'exchange-round-trips',
+        value: median(figures.trips),
+        unit: 'round trips/op',
+        baseline: { name: 'one exchange alone', value: median(figures.tripsAlone) },
+        limit: { name: 'bare Hono + PostgreSQL, one insert, one update', value: 2 },
       },
       {
         bench: 'des',
@@ -159,7 +141,7 @@ export async function exchange(say: (line: string) => void): Promise<readonly Ro
 }
 
 /** Recovering a key and a canonical signature, which every exchange takes. */
-function curveRate(bodies: readonly string[]): number {
+export function curveRate(bodies: readonly string[]): number {
   const key = grapheneKey(seedSecret('bench curve'))
   const digests = bodies.slice(0, 300).map((body) => new Uint8Array(createHash('sha256').update(body).digest()))
   const params = {
@@ -195,9 +177,9 @@ function start(program: string, ...args: string[]) {
   }
   return {
     next,
-    async cpu(): Promise<number> {
-      child.stdin.write('cpu\n')
-      return ((await next()) as { cpu: number }).cpu
+    async used(): Promise<Used> {
+      child.stdin.write('used\n')
+      return (await next()) as Used
     },
     stop: () => child.stdin.end(),
   }

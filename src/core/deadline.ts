@@ -43,7 +43,7 @@ export async function withDeadline<T>(options: DeadlineOptions, run: (signal: Ab
       run(stop.signal).then(resolve, reject)
     })
   } finally {
-    timer.abort()
+    timer.abort('over') // a reason, or an error is made with its stack
     if (onAbort) signal?.removeEventListener('abort', onAbort)
   }
 }

@@ -23,9 +23,10 @@ const LONG_INTEGER = /^-?[1-9]\d{15,39}$/
  */
 export function readJson(text: string): unknown {
   try {
+    const longs = longIntegers(text)
+    if (longs.length === 0) return JSON.parse(text)
     const tag = newTag()
-    const quoted = quoteLongIntegers(text, tag)
-    if (quoted === text) return JSON.parse(text)
+    const quoted = quote(text, longs, tag)
     return JSON.parse(quoted, (key, value: unknown) => {
       if (key.startsWith(tag)) throw new SyntaxError('a number is no name')
       return typeof value === 'string' && value.startsWith(tag) ? BigInt(value.slice(tag.length)) : value
@@ -35,25 +36,32 @@ export function readJson(text: string): unknown {
   }
 }
 
-/** Makes tagged strings of the long integers. By hand: an expression that also knows strings overflows on long ones. */
-function quoteLongIntegers(text: string, tag: string): string {
-  let out = ''
-  let copied = 0
-  for (let at = 0; at < text.length;) {
+/** Where the long integers are. By hand: an expression that also knows strings overflows on long ones. */
+function longIntegers(text: string): (readonly [from: number, to: number])[] {
+  const found: [number, number][] = []
+  for (let at = 0; at < text.length; ) {
     const character = text[at]!
     if (character === '"') {
       at = endOfString(text, at)
     } else if (character === '-' || (character >= '0' && character <= '9')) {
       NUMBER.lastIndex = at
       const [token] = NUMBER.exec(text)!
-      if (LONG_INTEGER.test(token) && !Number.isSafeInteger(Number(token))) {
-        out += `${text.slice(copied, at)}"${tag}${token}"`
-        copied = at + token.length
-      }
+      if (LONG_INTEGER.test(token) && !Number.isSafeInteger(Number(token))) found.push([at, at + token.length])
       at += token.length
     } else {
       at++
     }
+  }
+  return found
+}
+
+/** Makes tagged strings of what is at these places. */
+function quote(text: string, places: readonly (readonly [number, number])[], tag: string): string {
+  let out = ''
+  let copied = 0
+  for (const [from, to] of places) {
+    out += `${text.slice(copied, from)}"${tag}${text.slice(from, to)}"`
+    copied = to
   }
   return out + text.slice(copied)
 }
@@ -70,14 +78,20 @@ function endOfString(text: string, start: number): number {
 
 /** Writes JSON with each `bigint` as a bare integer. @throws `TypeError` for what `JSON.stringify` can't write. */
 export function writeJson(value: unknown): string {
-  const tag = newTag()
-  let tagged = false
-  const text = JSON.stringify(value, (_, each: unknown) => {
-    if (typeof each !== 'bigint') return each
-    tagged = true
-    return `${tag}${each}`
-  })
-  return tagged ? text.replaceAll(new RegExp(`"${tag}(-?\\d+)"`, 'g'), '$1') : text
+  return write(value) ?? 'null'
+}
+
+/** As `JSON.stringify`, by hand: one with a replacer takes four times as long. @returns undefined for what has no JSON. */
+function write(value: unknown): string | undefined {
+  if (typeof value === 'bigint') return value.toString()
+  if (typeof value !== 'object' || value === null || 'toJSON' in value) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${Array.from(value, (each) => write(each) ?? 'null').join()}]`
+  let out = ''
+  for (const [name, each] of Object.entries(value)) {
+    const text = write(each)
+    if (text !== undefined) out += `${out === '' ? '' : ','}${JSON.stringify(name)}:${text}`
+  }
+  return `{${out}}`
 }
 
 /** Begins with a letter: behind a string that was never closed it is no JSON. */

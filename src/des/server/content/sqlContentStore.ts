@@ -33,6 +33,19 @@ export function sqlContentStore({ db }: Sql<Database>, { clock }: SqlContentStor
     },
   })
 
+  const gets = createBatcher<string, Uint8Array | undefined>({
+    size: 64,
+    async run(cids) {
+      const rows = await db
+        .selectFrom('des_contents')
+        .select(['cid', 'bytes'])
+        .where('cid', 'in', [...new Set(cids)])
+        .execute()
+      const found = new Map(rows.map(({ cid, bytes }) => [cid, bytes]))
+      return cids.map((cid) => found.get(cid))
+    },
+  })
+
   return {
     async put(bytes) {
       const cid = await cidOf(bytes)
@@ -42,9 +55,8 @@ export function sqlContentStore({ db }: Sql<Database>, { clock }: SqlContentStor
 
     async get(cid) {
       assertArgument(isCid(cid), 'cid', 'a CIDv0')
-      const row = await db.selectFrom('des_contents').select('bytes').where('cid', '=', cid).executeTakeFirst()
-      if (!row) return undefined
-      if ((await cidOf(row.bytes)) === cid) return row.bytes
+      const bytes = await gets.add(cid)
+      if (!bytes || (await cidOf(bytes)) === cid) return bytes
       throw new SluiceError('STORE_CORRUPT', `the content of ${cid} is not what was put`, { details: { cid } })
     },
 

@@ -11,7 +11,7 @@ import { createEndings } from './endItems.ts'
 import { ask, type Question } from './forward.ts'
 import { holdKey } from './items.ts'
 import { createCatalogue, type ProductOnSale } from './sources.ts'
-import { findResult, type FoundResult } from './result.ts'
+import { createResults, type FoundResult } from './result.ts'
 
 /** The part of an exchange that takes requests, asks data sources and settles. See docs/des.md. */
 export interface Exchange {
@@ -49,8 +49,6 @@ const LEASE = 5_000
 const MAX_ATTEMPTS = 2
 /** Milliseconds after which who waits looks again: another process may have ended the item. */
 const LOOK_AGAIN = 300
-/** Why a wait is ended: without a reason each would make an error, with its stack. */
-const ENOUGH = 'over'
 /** Milliseconds that a client may wait for a result at once. */
 const LONGEST_WAIT = 60_000
 
@@ -59,8 +57,6 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
   const { sql, settlement, ledger, clock, log, rules } = context
   const stopping = new AbortController()
   const underWay = new Set<Promise<void>>()
-  /** What ends the waiting of clients. */
-  const waits = new Set<() => void>()
   /** Questions of a request that this process has under way: until one is over, there is nothing new to be seen. */
   const live = new Map<string, number>()
   /** Who waits for a change of a request. */
@@ -70,6 +66,7 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
     for (const id of requests) for (const wake of waiting.get(id) ?? []) wake()
   }
   const endings = createEndings(context, told)
+  const results = createResults(context)
   const catalogue = createCatalogue(context)
   const requests = createRequests(context, catalogue, () => Math.max(0, AT_ONCE - underWay.size))
 
@@ -171,31 +168,30 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
     }
   }
 
-  async function* follow(id: string, signal: AbortSignal, onlyNews = false): AsyncGenerator<FoundResult> {
+  /** @param until - when nothing more is waited for. */
+  async function* follow(id: string, signal: AbortSignal | undefined, until = Infinity): AsyncGenerator<FoundResult> {
     const bell = createBell()
     const mine = waiting.get(id) ?? new Set()
     waiting.set(id, mine.add(bell.ring))
+    signal?.addEventListener('abort', bell.ring, { once: true })
+    const isOver = (): boolean => signal?.aborted === true || stopping.signal.aborted || clock.now() >= until
+    // The sleep is not called off: that would take longer than to let it end.
+    const pause = (rung: Promise<void>): Promise<void> =>
+      Promise.race([rung, clock.sleep(Math.min(LOOK_AGAIN, until - clock.now()))])
     try {
-      const pause = async (rung: Promise<void>, ms: number): Promise<void> => {
-        const timer = new AbortController()
-        const off = (): void => timer.abort(ENOUGH)
-        signal.addEventListener('abort', off, { once: true })
-        await Promise.race([rung, clock.sleep(ms, timer.signal).catch(() => {})])
-        signal.removeEventListener('abort', off)
-        off()
-      }
       // All that was asked is still out: the answer to the first look is known.
-      if (onlyNews && live.has(id)) await pause(bell.wait(), LOOK_AGAIN)
-      for (let before = ''; !signal.aborted; ) {
+      if (until < Infinity && live.has(id)) await pause(bell.wait())
+      for (let before = ''; ; ) {
         const rung = bell.wait()
-        const found = await findResult(context, id)
+        const found = await results.find(id)
         const now = JSON.stringify(found.result.datasources.map(({ status }) => status))
         if (now !== before) yield found
         before = now
-        if (found.result.status !== 'IN_PROGRESS') return
-        await pause(rung, LOOK_AGAIN)
+        if (found.result.status !== 'IN_PROGRESS' || isOver()) return
+        await pause(rung)
       }
     } finally {
+      signal?.removeEventListener('abort', bell.ring)
       mine.delete(bell.ring)
       if (mine.size === 0) waiting.delete(id)
     }
@@ -212,21 +208,10 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
     },
 
     async result(id, wait = 0, signal) {
-      if (wait <= 0) return findResult(context, id)
-      const over = new AbortController()
-      const off = (): void => over.abort(ENOUGH)
-      signal?.addEventListener('abort', off, { once: true })
-      waits.add(off)
-      clock.sleep(Math.min(wait, LONGEST_WAIT), over.signal).then(off, () => {})
-      try {
-        let last: FoundResult | undefined
-        for await (const found of follow(id, over.signal, true)) last = found
-        return last ?? (await findResult(context, id))
-      } finally {
-        off()
-        signal?.removeEventListener('abort', off)
-        waits.delete(off)
-      }
+      if (wait <= 0) return results.find(id)
+      let last: FoundResult
+      for await (const found of follow(id, signal, clock.now() + Math.min(wait, LONGEST_WAIT))) last = found
+      return last!
     },
 
     follow: (id, signal) => follow(id, signal),
@@ -245,7 +230,7 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
         return rows.length
       })
       if (count > 0) told([id])
-      else await findResult(context, id)
+      else await results.find(id)
       return count
     },
 
@@ -256,7 +241,7 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
 
     async stop() {
       stopping.abort()
-      for (const off of waits) off()
+      told(waiting.keys())
       await sweeping
       await requests.settled()
       while (underWay.size > 0) await Promise.all(underWay)

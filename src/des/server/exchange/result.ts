@@ -5,6 +5,7 @@
 import { sql as statement } from 'kysely'
 import type { AccountId, PublicKeyText } from '../../../core/crypto/graphene/index.ts'
 import { SluiceError } from '../../../core/errors.ts'
+import { createBatcher } from '../../../core/sql/batcher.ts'
 import type { Dialect, RequestResult, RequestState, SourceResult } from '../../wire/index.ts'
 import type { ExchangeContext } from '../context.ts'
 import type { ItemState } from '../database.ts'
@@ -17,6 +18,7 @@ export interface FoundResult {
 }
 
 interface Row {
+  readonly id: string
   readonly dialect: Dialect
   readonly total: number
   readonly product: number
@@ -29,32 +31,49 @@ interface Row {
   readonly txid: string | null
 }
 
-/** Looks up a request. Data is handed out once its transfer is final, and not before. @throws `NO_SUCH_REQUEST` */
-export async function findResult({ sql, content }: ExchangeContext, id: string): Promise<FoundResult> {
-  const { rows } =
-    await statement<Row>`select r.dialect, r.total, r.product, i.payee, i.state, i.comment, i.cid, i.answer_nonce, i.answer_key, i.txid
-    from des_requests r join des_items i on i.request = r.id where r.id = ${id} order by i.position`.execute(sql.db)
-  if (!rows[0]) throw noRequest(id)
-  const datasources = await Promise.all(
-    rows.map(async (row): Promise<SourceResult> => {
-      const { payee, state, comment, cid, answer_nonce, answer_key, txid } = row
-      const status = wireState(state)
-      const told = { status, datasource: payee, ...(comment !== null && { comment }), ...(txid !== null && { txid }) }
-      if (state !== 'SUCCESS') return told
-      const bytes = await content.get(cid!)
-      // Clients expect data with SUCCESS: what is kept no longer is told as nothing, with the reason.
-      if (!bytes) return { ...told, status: 'NONE', comment: 'the answer is not kept any more' }
-      return {
-        ...told,
-        data: new TextDecoder().decode(bytes),
-        nonce: BigInt(answer_nonce!),
-        datasourcePublicKey: answer_key!,
-      }
-    }),
-  )
+/** Looks up requests; what is asked for at the same time, in one statement. */
+export interface Results {
+  /** Data is handed out once its transfer is final, and not before. @throws `NO_SUCH_REQUEST` */
+  find(id: string): Promise<FoundResult>
+}
+
+/** Creates {@link Results}. */
+export function createResults({ sql, content }: ExchangeContext): Results {
+  const lookups = createBatcher<string, readonly Row[]>({
+    async run(ids) {
+      const { rows } =
+        await statement<Row>`select r.id, r.dialect, r.total, r.product, i.payee, i.state, i.comment, i.cid, i.answer_nonce,
+          i.answer_key, i.txid
+        from des_requests r join des_items i on i.request = r.id where r.id = any(${[
+          ...new Set(ids),
+        ]}::text[]) order by i.position`.execute(sql.db)
+      const found = new Map<string, Row[]>()
+      for (const row of rows) found.set(row.id, [...(found.get(row.id) ?? []), row])
+      return ids.map((id) => found.get(id) ?? noRequest(id))
+    },
+  })
   return {
-    result: { status: statusOf(rows.map(({ state }) => state)), total: rows[0].total, productId: rows[0].product, datasources },
-    dialect: rows[0].dialect,
+    async find(id) {
+      const rows = await lookups.add(id)
+      const { dialect, total, product: productId } = rows[0]!
+      const status = statusOf(rows.map(({ state }) => state))
+      return { result: { status, total, productId, datasources: await Promise.all(rows.map(told)) }, dialect }
+    },
+  }
+
+  async function told({ payee, state, comment, cid, answer_nonce, answer_key, txid }: Row): Promise<SourceResult> {
+    const known = {
+      status: wireState(state),
+      datasource: payee,
+      ...(comment !== null && { comment }),
+      ...(txid !== null && { txid }),
+    }
+    if (state !== 'SUCCESS') return known
+    const bytes = await content.get(cid!)
+    // Clients expect data with SUCCESS: what is kept no longer is told as nothing, with the reason.
+    if (!bytes) return { ...known, status: 'NONE', comment: 'the answer is not kept any more' }
+    const data = new TextDecoder().decode(bytes)
+    return { ...known, data, nonce: BigInt(answer_nonce!), datasourcePublicKey: answer_key! }
   }
 }
 
