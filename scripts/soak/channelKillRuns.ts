@@ -24,7 +24,8 @@ export async function channelKillRuns({ runs, seed, onRun }: KillOptions): Promi
   const random = mulberry32(seed)
   const pick = (below: number): number => Math.floor(random() * below)
   const folder = await mkdtemp(join(tmpdir(), 'sluice-channel-kill-'))
-  const program = await bundle('channelProcess')
+  const programs = await bundle('channelProcess')
+  const program = programs.path('channelProcess')
   const devnet = await startDevnet({ accounts: 1 })
   const failures: string[] = []
   let kills = 0
@@ -116,7 +117,7 @@ export async function channelKillRuns({ runs, seed, onRun }: KillOptions): Promi
     await Promise.all(children.map((child) => child.kill()))
     await devnet.stop()
     await rm(folder, { recursive: true, force: true })
-    await rm(program.slice(0, program.lastIndexOf('/')), { recursive: true, force: true })
+    await programs.remove()
   }
 }
 

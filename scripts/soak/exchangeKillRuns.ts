@@ -3,7 +3,6 @@
  * @module
  */
 import { spawn } from 'node:child_process'
-import { rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
@@ -28,7 +27,8 @@ const OPERATOR = 'operator-of-kill-runs'
 export async function exchangeKillRuns({ runs, seed, onRun }: KillOptions): Promise<KillReport> {
   const random = mulberry32(seed)
   const pick = (below: number): number => Math.floor(random() * below)
-  const program = await bundle('exchangeProcess')
+  const programs = await bundle('exchangeProcess')
+  const program = programs.path('exchangeProcess')
   const postgres = await startPostgres()
   const failures: string[] = []
   let kills = 0
@@ -50,7 +50,7 @@ export async function exchangeKillRuns({ runs, seed, onRun }: KillOptions): Prom
     return { runs, kills, failures }
   } finally {
     await postgres.stop()
-    await rm(program.slice(0, program.lastIndexOf('/')), { recursive: true, force: true })
+    await programs.remove()
   }
 }
 

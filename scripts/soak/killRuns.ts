@@ -3,17 +3,15 @@
  * @module
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { unpaidWindow } from '../../src/protocol/window.ts'
 import { startDevnet, type Devnet } from '../../src/testing/devnet.ts'
 import type { BuyerJob } from './buyerProcess.ts'
 import type { SellerJob } from './sellerProcess.ts'
 import { startTap, type Tap } from './tap.ts'
-import { freePort, mulberry32, pause } from './parts.ts'
+import { bundle, freePort, mulberry32, pause } from './parts.ts'
 
 /** Options of {@link killRuns}. */
 export interface KillOptions {
@@ -45,7 +43,7 @@ export async function killRuns({ runs, seed, onRun }: KillOptions): Promise<Kill
   const random = mulberry32(seed)
   const pick = (below: number): number => Math.floor(random() * below)
   const folder = await mkdtemp(join(tmpdir(), 'sluice-kill-'))
-  const programs = await bundle()
+  const programs = await bundle('sellerProcess', 'buyerProcess')
   const devnet = await startDevnet({ accounts: 2, grace: GRACE })
   const port = await freePort()
   const tap = await startTap(port, { granularity: GRANULARITY, window: WINDOW })
@@ -71,7 +69,7 @@ export async function killRuns({ runs, seed, onRun }: KillOptions): Promise<Kill
       window: WINDOW,
     }
     const startSeller = async (): Promise<Child> => {
-      const child = start(programs.seller, sellerJob)
+      const child = start(programs.path('sellerProcess'), sellerJob)
       await child.says('ready')
       return child
     }
@@ -93,7 +91,7 @@ export async function killRuns({ runs, seed, onRun }: KillOptions): Promise<Kill
           lifetime: (await devnet.time()) - Math.floor(Date.now() / 1000) + LIFETIME,
           act,
         })
-        let buyer = start(programs.buyer, await job('buy'))
+        let buyer = start(programs.path('buyerProcess'), await job('buy'))
 
         const rounds = plan === 'finish' ? 1 + pick(3) : 1
         for (let round = 0; round < rounds && !buyer.ended; round++) {
@@ -113,14 +111,14 @@ export async function killRuns({ runs, seed, onRun }: KillOptions): Promise<Kill
           }
           if (plan !== 'finish') break
           seller ??= await startSeller()
-          if (whom !== 'seller') buyer = start(programs.buyer, await job('buy'))
+          if (whom !== 'seller') buyer = start(programs.path('buyerProcess'), await job('buy'))
         }
 
         if (plan === 'buyer gone') {
           await afterwards(devnet, LIFETIME + 1)
         } else if (plan === 'seller gone') {
           await buyer.kill()
-          const reclaiming = start(programs.buyer, await job('reclaim'))
+          const reclaiming = start(programs.path('buyerProcess'), await job('reclaim'))
           // It asks to close, and waits for the grace to pass.
           while (!reclaiming.ended) {
             await pause(300)
@@ -135,7 +133,7 @@ export async function killRuns({ runs, seed, onRun }: KillOptions): Promise<Kill
         }
         await check(devnet, tap, from, buyerAccount!.address, plan, async () => {
           // A buyer that is gone for good still has its deposit in an order of which nothing was earned.
-          const reclaiming = start(programs.buyer, await job('reclaim'))
+          const reclaiming = start(programs.path('buyerProcess'), await job('reclaim'))
           while (!reclaiming.ended) {
             await pause(300)
             await afterwards(devnet, GRACE)
@@ -143,7 +141,7 @@ export async function killRuns({ runs, seed, onRun }: KillOptions): Promise<Kill
           await reclaiming.succeeded()
         })
         // The next run begins with an order of its own.
-        if (plan === 'buyer gone') await start(programs.buyer, await job('reclaim')).succeeded()
+        if (plan === 'buyer gone') await start(programs.path('buyerProcess'), await job('reclaim')).succeeded()
         await rm(out, { force: true })
         onRun?.(run, notes.join(', '))
       } catch (error) {
@@ -162,7 +160,7 @@ export async function killRuns({ runs, seed, onRun }: KillOptions): Promise<Kill
     await tap.close()
     await devnet.stop()
     await rm(folder, { recursive: true, force: true })
-    await rm(programs.folder, { recursive: true, force: true })
+    await programs.remove()
   }
 }
 
@@ -295,29 +293,6 @@ function start(program: string, job: SellerJob | BuyerJob): Child {
       if (child.exitCode !== 0) throw new Error(`the buyer failed: ${output.slice(-1500)}`)
     },
   }
-}
-
-/** The two programs, each in one file: they start in a third of the time that way. */
-async function bundle(): Promise<{ readonly folder: string; readonly seller: string; readonly buyer: string }> {
-  const root = fileURLToPath(new URL('../../', import.meta.url))
-  // Within the project, so that its packages are found.
-  const cache = join(root, 'node_modules', '.cache')
-  await mkdir(cache, { recursive: true })
-  const folder = await mkdtemp(join(cache, 'sluice-kill-'))
-  await build({
-    absWorkingDir: root,
-    entryPoints: ['scripts/soak/sellerProcess.ts', 'scripts/soak/buyerProcess.ts'],
-    outdir: folder,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    packages: 'external',
-    conditions: ['@sluice/source'],
-    logLevel: 'error',
-  })
-  return { folder, seller: join(folder, 'sellerProcess.mjs'), buyer: join(folder, 'buyerProcess.mjs') }
 }
 
 // --- small things ---
