@@ -1,6 +1,6 @@
 /**
- * Writes the test vectors of the protocols, `docs/vectors.json` and `docs/channel-vectors.json`, and the samples inside
- * `docs/protocol.md`.
+ * Writes the test vectors of the protocols, `docs/vectors.json`, `docs/channel-vectors.json` and `docs/des-vectors.json`, and
+ * the samples inside `docs/protocol.md` and `docs/des.md`.
  *
  *     npm run vectors                write
  *     npm run vectors -- --check     fail when the files disagree with the code
@@ -20,6 +20,7 @@ import { encodeMessage, messageDigest, signedBytes, type Message, type MessageOf
 import { orderToWire } from '../src/protocol/order.ts'
 import type { MessageType, Payload } from '../src/protocol/wire.ts'
 import { channelVectors } from './channelVectors.ts'
+import { desVectors } from './desVectors.ts'
 
 const repeat = (byte: string): Hex => `0x${byte.repeat(32)}`
 
@@ -192,6 +193,7 @@ export function fillSamples(markdown: string, vectors: object): string {
     /(<!-- vector ([\w.]+) -->\n```\w*\n)(?:(?!```)[\s\S])*(```)/g,
     (_whole, head: string, path: string, tail: string) => {
       const value = path.split('.').reduce<unknown>((at, name) => (at as Record<string, unknown>)[name], vectors)
+      if (value === undefined) throw new Error(`there is no vector ${path}`)
       return `${head}${typeof value === 'string' ? value : JSON.stringify(value, null, 2)}\n${tail}`
     },
   )
@@ -204,10 +206,13 @@ export function jsonOf(value: unknown): string {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const vectors = protocolVectors()
+  const des = await desVectors()
   const files = [
     { url: new URL('../docs/vectors.json', import.meta.url), make: () => `${JSON.stringify(vectors, null, 2)}\n` },
     { url: new URL('../docs/channel-vectors.json', import.meta.url), make: () => `${jsonOf(channelVectors())}\n` },
+    { url: new URL('../docs/des-vectors.json', import.meta.url), make: () => `${jsonOf(des)}\n` },
     { url: new URL('../docs/protocol.md', import.meta.url), make: (now: string) => fillSamples(now, vectors) },
+    { url: new URL('../docs/des.md', import.meta.url), make: (now: string) => fillSamples(now, des) },
   ]
   for (const { url, make } of files) {
     let now = ''
