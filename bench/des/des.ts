@@ -1,5 +1,6 @@
 import type { Bench, Row } from '../lib/report.ts'
 import { bills } from './bills.ts'
+import { chainExchanges } from './chainExchanges.ts'
 import { exchange } from './exchange.ts'
 import { inProcess } from './inProcess.ts'
 import { signing } from './signing.ts'
@@ -10,6 +11,7 @@ type Measure = (say: (line: string) => void) => Promise<readonly Row[]>
 const parts: readonly (readonly [cases: readonly string[], measure: Measure])[] = [
   [['exchange-http-postgres', 'exchange-http-postgres-cpu', 'exchange-round-trips', 'exchange-p50', 'exchange-p99'], exchange],
   [['exchange-in-process'], inProcess],
+  [['exchange-chain', 'exchange-chain-cpu', 'exchange-chain-gas'], chainExchanges],
   [['sign-canonical'], signing],
   [['bill-month'], bills],
 ]

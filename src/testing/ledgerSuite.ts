@@ -235,6 +235,65 @@ export function ledgerSuite(name: string, open: () => Promise<Sql<unknown>>, { d
       expect(await codeOf(() => run((tx) => ledger.release(tx, 'none')))).toEqual('HOLD_NOT_FOUND')
     })
 
+    test('releases the newest holds of an account until there is enough, and no more', async (bench) => {
+      const { sql, ledger, run, account, funded, hold, balance, clock, transfer } = bench
+      const [a, b] = [await funded('a', 100n), await funded('b', 50n)]
+      const release = (amount: bigint) => run((tx) => ledger.releaseNewest(tx, a, amount))
+      await hold('of another', b, 50n)
+      for (const [key, amount, expiresAt] of [
+        ['expired', 10n, 2000],
+        ['old', 20n, 9000],
+        ['late', 30n, 9000],
+        ['later', 15n, 9000],
+        ['latest', 15n, 9000],
+      ] as const) {
+        await hold(key, a, amount, expiresAt)
+        await clock.advance(1)
+      }
+      await clock.advance(1000)
+      // What has expired is free as it is, and goes first: 20 of 100.
+      expect(await release(20n)).toEqual([])
+      expect(await balance(a)).toEqual([100n, 80n, 20n])
+      expect(await release(36n)).toEqual(['latest', 'later'])
+      expect(await balance(a)).toEqual([100n, 50n, 50n])
+      expect(await release(50n)).toEqual([])
+      // Whatever is left of them, if that isn't enough; what is captured meanwhile is passed over.
+      expect(await release(101n)).toEqual(['late', 'old'])
+      expect(await balance(a)).toEqual([100n, 0n, 100n])
+      expect(await release(101n)).toEqual([])
+      expect(await balance(b)).toEqual([50n, 50n, 0n])
+      expect(await codeOf(() => run((tx) => ledger.releaseNewest(tx, 999n, 1n)))).toEqual('ACCOUNT_NOT_FOUND')
+      // More of them than are looked at in one statement, and as part of a transaction that needs the money.
+      const world = await account({ owner: 'world', asset: 'GXC', kind: 'external' })
+      await transfer('more', world, a, 2000n)
+      const holds = Array.from({ length: 2100 }, (_, i) => ({ key: `n${String(i).padStart(4, '0')}`, account: a, amount: 1n, expiresAt: 9000 }))
+      await run((tx) => ledger.holdAll(tx, [holds]))
+      await run(async (tx) => {
+        expect(await codeOf(() => ledger.post(tx, { key: 'out', postings: move(a, world, 2050n) }))).toEqual('BALANCE_SHORT')
+        const released = await ledger.releaseNewest(tx, a, 2050n)
+        expect([released.length, released[0], released.at(-1)]).toEqual([2050, 'n2099', 'n0050'])
+        expect((await ledger.post(tx, { key: 'out', postings: move(a, world, 2050n) })).done).toEqual(true)
+      })
+      expect(await balance(a)).toEqual([50n, 50n, 0n])
+      const { rows } = await statement`select 1 from ledger_accounts a where held <>
+        (select coalesce(sum(amount), 0) from ledger_holds where account = a.id and state = 'held')`.execute(sql.db)
+      expect(rows).toEqual([])
+    })
+
+    test('releases the newest holds while others capture them: each ends one way', async ({ ledger, run, funded, hold, balance }) => {
+      const [a, b] = [await funded('a', 100n), await funded('b', 1n)]
+      for (let i = 0; i < 10; i++) await hold(`h${i}`, a, 10n)
+      const capture = (key: string) => codeOf(() => run((tx) => ledger.capture(tx, key, move(a, b, 10n))))
+      const [released, ...captures] = await Promise.all([
+        run((tx) => ledger.releaseNewest(tx, a, 1000n)),
+        ...Array.from({ length: 10 }, (_, i) => capture(`h${i}`)),
+      ])
+      expect(captures.filter((code) => code !== 'no error' && code !== 'HOLD_ENDED')).toEqual([])
+      const captured = captures.filter((code) => code === 'no error').length
+      expect(captured + released.length).toEqual(10)
+      expect(await balance(a)).toEqual([100n - 10n * BigInt(captured), 0n, 100n - 10n * BigInt(captured)])
+    })
+
     test('lets a hold that has expired stand in nobody’s way', async ({ account, funded, hold, run, ledger, balance, clock, transfer }) => {
       const [a, b] = [await funded('a', 100n), await account({ owner: 'b', asset: 'GXC' })]
       await hold('early', a, 60n, 2000)

@@ -79,7 +79,7 @@ interface Entry extends Tracked {
   broadcastAt: number
   broadcasts: number
   /** The block that it was seen in, while that is not deep enough. */
-  seenIn: string | undefined
+  seenIn: Pick<TransactionReceipt, 'blockNumber' | 'blockHash'> | undefined
   /** Looks in a row at which its nonce was used up and no receipt was there. */
   missing: number
   warned: boolean
@@ -347,6 +347,9 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
   }
 
   async function checkMined(entry: Entry, head: number, headers: Headers): Promise<void> {
+    const { seenIn } = entry
+    // A receipt may be long: it is not read again while its block stays where it is.
+    if (seenIn && isShallow(seenIn, head) && (await headers(seenIn.blockNumber))?.hash === seenIn.blockHash) return
     const receipt = await receiptOf(entry)
     if (!receipt) {
       vanished(entry)
@@ -355,14 +358,18 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       return
     }
     entry.missing = 0
-    if (head - receipt.blockNumber + 1 < confirmations) {
-      entry.seenIn = receipt.blockHash
+    if (isShallow(receipt, head)) {
+      entry.seenIn = { blockNumber: receipt.blockNumber, blockHash: receipt.blockHash }
       return
     }
     // A receipt may outlive its block: in a node that lags behind, and for 250 ms in the memory of ethers.
     if ((await headers(receipt.blockNumber))?.hash !== receipt.blockHash) return
     const { nonce } = entry.record
     if (nonce !== undefined) await finish(entry, await endOf(entry.record, nonce, receipt))
+  }
+
+  function isShallow({ blockNumber }: { readonly blockNumber: number }, head: number): boolean {
+    return head - blockNumber + 1 < confirmations
   }
 
   /** Notes that a transaction which had been seen in a block is in none now. */
@@ -423,7 +430,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       log.info('a wallet has sent a transaction again under another hash', { label, hash: taker.hash })
       return change(entry, { attempts: [...attempts, { hash: taker.hash, raw: undefined, fees: undefined }] })
     }
-    if (head - taker.blockNumber + 1 < confirmations) return
+    if (isShallow({ blockNumber: taker.blockNumber }, head)) return
     const shortMessage = `${label} cannot happen any more: another transaction took its nonce`
     const details = { label, hash: entry.hash, nonce, by: taker.hash }
     await finish(entry, { error: { code: 'TRANSACTION_REPLACED', shortMessage, details } })

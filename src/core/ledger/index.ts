@@ -2,4 +2,4 @@
  * The ledger: who owns how much.
  * @module
  */
-export { createLedger, type HoldRequest, type Balance, type Ledger, type Posting } from './ledger.ts'
+export { createLedger, type HoldRequest, type Balance, type Ledger, type LedgerEntry, type Posting } from './ledger.ts'

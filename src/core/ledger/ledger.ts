@@ -120,6 +120,13 @@ export interface Ledger {
   /** Ends those of these holds that are still held, and tells how many. */
   releaseAll(tx: Tx, holdKeys: readonly string[]): Promise<number>
   /**
+   * Ends holds of an account, the newest first, until `amount` is available or none is left: for money that goes whatever it
+   * was promised to. Those that somebody else is ending at this moment are passed over.
+   * @returns the keys of those that it ended.
+   * @throws `ACCOUNT_NOT_FOUND`
+   */
+  releaseNewest(tx: Tx, account: bigint, amount: bigint): Promise<readonly string[]>
+  /**
    * Releases holds that have expired, and tells how many.
    * @param limit how many at most; 1000 unless told.
    */
@@ -169,6 +176,9 @@ const MAX_POSTINGS = 1000
 
 /** Characters of a key, a name or a memo at most. */
 const MAX_TEXT = 1000
+
+/** Holds looked at in one statement. */
+const PAGE = 1000
 
 /** Amounts lie within ±10^78, which holds every uint256. */
 const LIMIT = 10n ** 78n
@@ -432,6 +442,28 @@ export async function createLedger<DB>(sql: Sql<DB>, { clock = systemClock }: Le
       const { numAffectedRows } = await statement`update ledger_holds set state = 'released' where key in (
         select key from ledger_holds where key = any(${holdKeys}::text[]) and state = 'held' order by key for update)`.execute(tx)
       return Number(numAffectedRows)
+    },
+
+    async releaseNewest(tx, id, amount) {
+      const account = (await lock(tx, [id])).get(id)
+      const released: string[] = []
+      if (account.left < amount) account.left += await endExpired(tx, statement`and account = ${id}`)
+      while (account.left < amount) {
+        const { rows } = await statement<{ key: string; amount: string }>`select key, amount from ledger_holds
+          where account = ${id} and state = 'held' order by created_at desc, key desc limit ${PAGE} for update skip locked`.execute(
+            tx,
+          )
+        const keys: string[] = []
+        for (const row of rows) {
+          if (account.left >= amount) break
+          account.left += BigInt(row.amount)
+          keys.push(row.key)
+        }
+        if (keys.length > 0) await end(tx, keys, 'released')
+        released.push(...keys)
+        if (rows.length < PAGE) break
+      }
+      return released
     },
 
     async expire(tx, limit = 1000) {

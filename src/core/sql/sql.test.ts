@@ -1,11 +1,11 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sql as statement } from 'kysely'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { pgliteEngine, postgresEngine, type SqlEngine } from '../../testing/sqlEngines.ts'
 import { sqlSuite } from '../../testing/sqlSuite.ts'
 import { openPglite } from './openPglite.ts'
@@ -14,12 +14,30 @@ import { createSql, sqlState } from './sql.ts'
 
 let pglite: SqlEngine
 let postgres: Awaited<ReturnType<typeof postgresEngine>>
+/** A process that writes into a folder. Its database takes seconds to start, which pass while other tests run. */
+let writer: {
+  readonly folder: string
+  readonly child: ChildProcess
+  readonly wrote: Promise<unknown>
+  readonly ended: Promise<unknown>
+}
 
 beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-pglite-'))
+  const path = fileURLToPath(new URL('writer.testing.ts', import.meta.url))
+  const args = ['--conditions=@sluice/source', '--import', 'tsx', path, folder]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(child, 'exit')
+  const wrote = Promise.race([once(child.stdout, 'data'), ended.then(() => Promise.reject(new Error('the writer has ended')))])
+  wrote.catch(() => {}) // a test asks
+  writer = { folder, child, wrote, ended }
   pglite = await pgliteEngine()
   postgres = await postgresEngine()
 }, 60_000)
 afterAll(async () => {
+  writer.child.kill('SIGKILL')
+  await writer.ended
+  await rm(writer.folder, { recursive: true, force: true })
   await pglite?.stop()
   await postgres?.stop()
 })
@@ -51,6 +69,7 @@ describe('openPostgres', () => {
   })
 
   it('gives up after 20 runs with the reason', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1) // pauses are shortened at random: all the way
     const sql = await postgres.open()
     let runs = 0
     const failing = sql.transaction(async (tx) => {
@@ -60,7 +79,7 @@ describe('openPostgres', () => {
     await expect(failing).rejects.toSatisfy((error) => sqlState(error) === '40001')
     expect(runs).toBe(20)
     await sql.close()
-  }, 30_000)
+  })
 
   it('says that it cannot be reached, without the password', async () => {
     const sql = openPostgres({ url: 'postgres://a:secret@127.0.0.1:1/x' })
@@ -83,23 +102,15 @@ describe('openPostgres', () => {
 
 describe('openPglite', () => {
   it('keeps what a process wrote that was killed, and its folder for one process at a time', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'sluice-pglite-'))
-    const path = fileURLToPath(new URL('writer.testing.ts', import.meta.url))
-    const args = ['--conditions=@sluice/source', '--import', 'tsx', path, folder]
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    try {
-      await once(child.stdout, 'data')
-      await expect(openPglite({ folder })).rejects.toMatchObject({ code: 'STORE_LOCKED' })
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-      await (await openPglite({ folder })).close()
-      const sql = await openPglite({ folder })
-      expect((await statement`select id from a`.execute(sql.db)).rows).toEqual([{ id: 7n }])
-      await sql.close()
-    } finally {
-      child.kill('SIGKILL')
-      await rm(folder, { recursive: true, force: true })
-    }
+    const { folder, child, wrote, ended } = writer
+    await wrote
+    await expect(openPglite({ folder })).rejects.toMatchObject({ code: 'STORE_LOCKED' })
+    child.kill('SIGKILL')
+    await ended
+    await (await openPglite({ folder })).close()
+    const sql = await openPglite({ folder })
+    expect((await statement`select id from a`.execute(sql.db)).rows).toEqual([{ id: 7n }])
+    await sql.close()
   }, 120_000)
 })
 

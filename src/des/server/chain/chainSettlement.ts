@@ -2,13 +2,14 @@ import { sql as statement } from 'kysely'
 import { encodeTransfer, proxyTransferInterface } from '../../../contracts/proxyTransfer.ts'
 import { concatBytes, fromHex } from '../../../core/bytes.ts'
 import type { Clock } from '../../../core/clock.ts'
-import type { PublicKeyText } from '../../../core/crypto/graphene/index.ts'
+import { isAccountId, type AccountId, type PublicKeyText } from '../../../core/crypto/graphene/index.ts'
 import { isSluiceError } from '../../../core/errors.ts'
 import type { Ledger } from '../../../core/ledger/index.ts'
+import { createBatcher } from '../../../core/sql/batcher.ts'
 import type { Sql, Tx } from '../../../core/sql/index.ts'
 import type { DueTransfer, Settlement, TransferEnd } from '../context.ts'
 import type { Database } from '../database.ts'
-import { ledgerAccount } from './names.ts'
+import { byDigest, ledgerAccount } from './names.ts'
 import { MAX_UNDER_WAY, type Outbox } from './outbox.ts'
 
 /** Options of {@link createChainSettlement}. */
@@ -37,7 +38,7 @@ export interface ChainSettlement extends Settlement {
 /** Transfers of one call: a transaction of about 4 million gas at most. */
 const BATCH = 100
 /** Milliseconds that a transfer waits for others to share its transaction. */
-const GATHER = 500
+export const GATHER = 500
 /** Ends told at once. */
 const TELL = 500
 
@@ -50,16 +51,22 @@ export function createChainSettlement(options: ChainSettlementOptions): ChainSet
   const { sql, ledger, outbox, proxyTransfer, clock, wake } = options
   let ended: ((tx: Tx, ends: readonly TransferEnd[]) => Promise<void>) | undefined
 
-  return {
-    async publicKeyOf(account) {
-      const { rows } = await statement<{ public_key: PublicKeyText }>`select public_key from des_chain_keys
-        where account = ${account.slice('1.2.'.length)}::int8 order by block desc, log desc limit 1`.execute(sql.db)
-      return rows[0]?.public_key
+  // Not remembered: another process may have seen another key meanwhile.
+  const keys = createBatcher<AccountId, PublicKeyText | undefined>({
+    async run(accounts) {
+      const numbers = accounts.map((account) => account.slice('1.2.'.length))
+      const { rows } = await statement<{ account: bigint; public_key: PublicKeyText }>`
+        select distinct on (account) account, public_key from des_chain_keys
+        where account = any(${[...new Set(numbers)]}::int8[]) order by account, block desc, log desc`.execute(sql.db)
+      const found = new Map(rows.map((row) => [`${row.account}`, row.public_key]))
+      return numbers.map((number) => found.get(number))
     },
+  })
 
-    ledgerAccount: (tx, account, asset) => ledgerAccount(ledger, tx, account, asset),
-
-    async submit(transfers) {
+  const submissions = createBatcher<DueTransfer, undefined>({
+    async run(all) {
+      // In one order for all, so that no two of them wait for one another.
+      const transfers = [...new Map(all.map((transfer) => [transfer.digest, transfer])).values()].sort(byDigest)
       const rows = transfers.map((transfer) => ({ ...transfer, ...packed(transfer) }))
       // One that has ended already is told again: somebody asks.
       await statement`insert into des_chain_transfers (digest, item, packed, expiration, state, reason, created_at)
@@ -72,7 +79,14 @@ export function createChainSettlement(options: ChainSettlementOptions): ChainSet
         on conflict (digest) do update set item = excluded.item, packed = excluded.packed, expiration = excluded.expiration, told = false
         where des_chain_transfers.item is null or des_chain_transfers.state in ('done', 'refused')`.execute(sql.db)
       wake()
+      return all.map(() => undefined)
     },
+  })
+
+  return {
+    publicKeyOf: async (account) => (isAccountId(account) ? keys.add(account) : undefined),
+    ledgerAccount: (tx, account, asset) => ledgerAccount(ledger, tx, account, asset),
+    submit: async (transfers) => void (await Promise.all(transfers.map((transfer) => submissions.add(transfer)))),
 
     async start(tell) {
       ended = tell
@@ -86,7 +100,7 @@ export function createChainSettlement(options: ChainSettlementOptions): ChainSet
         const room = MAX_UNDER_WAY - (await outbox.open(tx))
         const { rows } = await statement<{ digest: string; packed: Uint8Array; created_at: bigint }>`
           select digest, packed, created_at from des_chain_transfers where state = 'waiting'
-          order by created_at, item limit ${Math.max(0, room) * BATCH} for update`.execute(tx)
+          order by created_at, item limit ${Math.max(0, room) * BATCH} for update skip locked`.execute(tx)
         for (let at = 0; at < rows.length; at += BATCH) {
           const batch = rows.slice(at, at + BATCH)
           if (batch.length < BATCH && clock.now() < Number(batch[0]!.created_at) + GATHER) return

@@ -1,5 +1,5 @@
-import type { LogDescription } from 'ethers'
-import { sql as statement } from 'kysely'
+import type { EventFragment, Interface, Result } from 'ethers'
+import { sql as statement, type RawBuilder } from 'kysely'
 import { fromHex } from '../../../core/bytes.ts'
 import type { ChainLog } from '../../../core/chain/chainLog.ts'
 import { errorCodeOf } from '../../../core/chain/revert.ts'
@@ -8,14 +8,15 @@ import type { WatchedBlock, WatcherHandlers } from '../../../core/chain/watcher.
 import type { Clock } from '../../../core/clock.ts'
 import { publicKeyText, type AccountId, type AssetId } from '../../../core/crypto/graphene/index.ts'
 import { isSluiceError } from '../../../core/errors.ts'
-import type { Ledger, Posting } from '../../../core/ledger/index.ts'
+import type { Ledger, LedgerEntry, Posting } from '../../../core/ledger/index.ts'
 import type { Logger } from '../../../core/log.ts'
 import type { Sql, Tx } from '../../../core/sql/index.ts'
 import { evidenceInterface } from '../../../contracts/evidence.ts'
 import { proxyTransferInterface } from '../../../contracts/proxyTransfer.ts'
 import type { Database } from '../database.ts'
 import { holdKey } from '../exchange/items.ts'
-import { assetOf, idOf, ledgerAccount, worldAccount } from './names.ts'
+import type { Retention } from './retention.ts'
+import { assetOf, byDigest, idOf, ledgerAccount, worldAccount } from './names.ts'
 
 /** Options of {@link createMirror}. */
 export interface MirrorOptions {
@@ -30,6 +31,7 @@ export interface MirrorOptions {
   readonly own: string
   /** The exchange's account. */
   readonly account: AccountId
+  readonly retention: Retention
   /** Tells the ends that are booked and not told yet, in the same transaction. */
   readonly tell: (tx: Tx) => Promise<void>
   readonly clock: Clock
@@ -39,7 +41,20 @@ export interface MirrorOptions {
 /** A log, and what it says. */
 interface Entry {
   readonly log: ChainLog
-  readonly event: LogDescription
+  readonly event: ChainEvent
+}
+
+interface ChainEvent {
+  readonly name: string
+  readonly args: Result
+}
+
+/** What has become of a transfer of ours. */
+interface Transfer {
+  readonly digest: string
+  readonly txid: string
+  readonly block: number
+  readonly reason: string
 }
 
 /** A movement of money that is to be booked. */
@@ -58,7 +73,7 @@ const PLAN_HOLD = 'des/chain/plan/'
  * chain took what was set apart, the newest holds give way.
  */
 export function createMirror(options: MirrorOptions): WatcherHandlers {
-  const { sql, ledger, rpc, logsOf, proxyTransfer, own, account: ownAccount, tell, clock, log } = options
+  const { sql, ledger, rpc, logsOf, proxyTransfer, own, account: ownAccount, retention, tell, clock, log } = options
   /** The transaction that was booked last, as a whole. */
   let booked = ''
 
@@ -76,13 +91,16 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
 
   async function book(logs: readonly ChainLog[]): Promise<void> {
     const entries = logs.flatMap((each): Entry[] => {
-      const face = each.address === proxyTransfer ? proxyTransferInterface : evidenceInterface
-      const event = face.parseLog(each)
+      const event = each.address === proxyTransfer ? readTransferEvent(each) : readEvidenceEvent(each)
       return event ? [{ log: each, event }] : []
     })
     const at = entries.some(({ event }) => event.name === 'Deposited') ? await timeOf(entries[0]!.log.blockNumber) : 0
+    const { blockNumber } = logs[0]!
     await sql.transaction(async (tx) => {
+      // Booked long ago, and what shows that may be gone.
+      if (blockNumber <= (await retention.closedTo(tx))) return
       for (const entry of entries) await note(tx, entry)
+      await noteTransfers(tx, entries)
       await move(tx, entries, at)
       await tell(tx)
     })
@@ -109,42 +127,50 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
         const [account, asset, amount] = [idOf(args['account']), assetOf(args['asset']), args['amount'] as bigint]
         await endPlan(tx, account, asset)
         if (amount === 0n) return
-        await statement`insert into des_chain_plans (account, asset, block, amount)
-          values (${account}, ${asset}, ${blockNumber}, ${amount}::numeric)`.execute(tx)
+        const books = await ledgerAccount(ledger, tx, account, asset)
+        await statement`insert into des_chain_plans (account, asset, books, block, amount)
+          values (${account}, ${asset}, ${books}, ${blockNumber}, ${amount}::numeric)`.execute(tx)
         await setAside(tx, account, asset)
         return
       }
       case 'Taken':
         return endPlan(tx, idOf(args['account']), assetOf(args['asset']))
-      case 'ProxyTransferred': {
-        if (idOf(args['proxyAccount']) !== ownAccount) return
-        const digest = (args['digest'] as string).slice(2)
-        const { rows } = await statement<{
-          state: string
-        }>`select state from des_chain_transfers where digest = ${digest}`.execute(tx)
-        if (rows[0]?.state === 'refused') log.error('a transfer that was told as refused has happened', { digest, txid })
-        await statement`insert into des_chain_transfers (digest, expiration, state, txid, block, created_at)
-          values (${digest}, 0, 'done', ${txid}, ${blockNumber}, ${clock.now()})
-          on conflict (digest) do update set state = 'done', txid = excluded.txid, block = excluded.block, reason = null`.execute(
-              tx,
-            )
-        return
-      }
-      case 'ProxyTransferRefused': {
-        // Anybody can hand in our transfers, and is refused.
-        if (args['caller'] !== own) return
-        const fragment = proxyTransferInterface.getError(args['reason'] as string)
-        const reason = fragment ? errorCodeOf(fragment.name) : 'CONTRACT_REVERTED'
-        await statement`update des_chain_transfers set state = 'refused', reason = ${reason}, txid = ${txid}, block = ${blockNumber}
-          where digest = ${(args['digest'] as string).slice(2)} and state in ('waiting', 'sent')`.execute(tx)
-        return
-      }
       case 'Anchored': {
         if (args['anchorer'] !== own) return
         await statement`insert into des_chain_anchors (root, size, txid, block)
           values (${(args['root'] as string).slice(2)}, ${args['size'] as bigint}, ${txid}, ${blockNumber})
           on conflict (root, size) do update set txid = excluded.txid, block = excluded.block`.execute(tx)
       }
+    }
+  }
+
+  /** Our transfers that were carried out, and those that were refused. */
+  async function noteTransfers(tx: Tx, entries: readonly Entry[]): Promise<void> {
+    const of = (name: string, isOurs: (args: Result) => boolean): Transfer[] =>
+      entries
+        .filter(({ event }) => event.name === name && isOurs(event.args))
+        .map(({ log: { blockNumber: block, transactionHash }, event: { args } }) => {
+          const fragment = name === 'ProxyTransferRefused' ? proxyTransferInterface.getError(args['reason'] as string) : undefined
+          const reason = fragment ? errorCodeOf(fragment.name) : 'CONTRACT_REVERTED'
+          return { digest: (args['digest'] as string).slice(2), txid: transactionHash.slice(2), block, reason }
+        })
+        .sort(byDigest)
+    const done = of('ProxyTransferred', (args) => idOf(args['proxyAccount']) === ownAccount)
+    // Anybody can hand in our transfers, and is refused.
+    const refused = of('ProxyTransferRefused', (args) => args['caller'] === own)
+    if (done.length > 0) {
+      const { rows } = await statement<{ digest: string }>`select digest from des_chain_transfers
+        where digest = any(${done.map(({ digest }) => digest)}::text[]) and state = 'refused'`.execute(tx)
+      for (const { digest } of rows) log.error('a transfer that was told as refused has happened', { digest })
+      await statement`insert into des_chain_transfers (digest, expiration, state, txid, block, created_at)
+        select digest, 0, 'done', txid, block, ${clock.now()}::int8 from ${listed(done)}
+        on conflict (digest) do update set state = 'done', txid = excluded.txid, block = excluded.block, reason = null`.execute(
+            tx,
+          )
+    }
+    if (refused.length > 0) {
+      await statement`update des_chain_transfers t set state = 'refused', reason = n.reason, txid = n.txid, block = n.block
+        from ${listed(refused)} where t.digest = n.digest and t.state in ('waiting', 'sent')`.execute(tx)
     }
   }
 
@@ -181,8 +207,9 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
     const outcomes = captures.length > 0 ? await ledger.captureAll(tx, captures) : []
     const captured = new Set(transfers.filter((_, i) => 'done' in outcomes[i]! && outcomes[i].done))
     for (const movement of fresh) {
-      if (!captured.has(movement)) await post(tx, entryKey(movement.id), movement.postings)
-      if (movement.event.name === 'Deposited') await noteIncome(tx, movement, at)
+      const { id, log, event, postings } = movement
+      if (!captured.has(movement)) await post(tx, { key: entryKey(id), postings, memo: `${event.name} ${log.transactionHash}` })
+      if (event.name === 'Deposited') await noteIncome(tx, movement, at)
     }
   }
 
@@ -191,7 +218,7 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
       ${assetOf(args['asset'])}, ${args['amount'] as bigint}::numeric, ${at})`.execute(tx)
   }
 
-  async function postingsOf(tx: Tx, { name, args }: LogDescription): Promise<readonly Posting[]> {
+  async function postingsOf(tx: Tx, { name, args }: ChainEvent): Promise<readonly Posting[]> {
     if (!['Deposited', 'Taken', 'ProxyTransferred'].includes(name)) return []
     const asset = assetOf(args['asset'])
     const amount = args['amount'] as bigint
@@ -211,37 +238,32 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
     ])
   }
 
-  /** Posts what has happened, whatever was set apart. */
-  async function post(tx: Tx, key: string, postings: readonly Posting[]): Promise<void> {
+  /** Posts what has happened, whatever was set apart: what was announced to be taken gives way, then the newest holds. */
+  async function post(tx: Tx, entry: LedgerEntry): Promise<void> {
     for (;;) {
       try {
-        await ledger.post(tx, { key, postings })
+        await ledger.post(tx, entry)
         return
       } catch (error) {
         if (!isSluiceError(error, 'BALANCE_SHORT')) throw error
-        const { account, missing } = error.details as { account: bigint; missing: bigint }
-        if (!(await free(tx, account, missing))) throw error
+        const { account } = error.details as { account: bigint }
+        if (!(await makeRoom(tx, account, -entry.postings.find((each) => each.account === account)!.amount))) throw error
       }
     }
   }
 
-  /** Releases what is set apart on an account, the newest first: until that much is free, or nothing is left to release. */
-  async function free(tx: Tx, account: bigint, missing: bigint): Promise<boolean> {
-    const { rows } = await statement<{ key: string; amount: string }>`select key, amount from ledger_holds
-      where account = ${account} and state = 'held'
-      order by starts_with(key, ${PLAN_HOLD}) desc, created_at desc, key desc limit 1000`.execute(tx)
-    const keys: string[] = []
-    let sum = 0n
-    for (const { key, amount } of rows) {
-      if (sum >= missing) break
-      keys.push(key)
-      sum += BigInt(amount)
-    }
-    if (keys.length === 0) return false
-    await statement`update des_chain_plans set held = 0, hold = null where hold = any(${keys}::text[])`.execute(tx)
-    await ledger.releaseAll(tx, keys)
-    log.warn('the chain has moved what was set apart, the newest holds give way', { account, missing, keys: keys.length })
-    return true
+  /** @returns whether something has given way. */
+  async function makeRoom(tx: Tx, account: bigint, amount: bigint): Promise<boolean> {
+    const { rows } = await statement<{ hold: string }>`with plan as materialized (
+        select books, hold from des_chain_plans where books = ${account} and hold is not null for update
+      ) update des_chain_plans p set held = 0, hold = null from plan where p.books = plan.books returning plan.hold`.execute(tx)
+    const announced = await ledger.releaseAll(
+      tx,
+      rows.map(({ hold }) => hold),
+    )
+    const holds = (await ledger.releaseNewest(tx, account, amount)).length
+    if (holds > 0) log.warn('the chain has moved what was set apart, the newest holds give way', { account, amount, holds })
+    return announced + holds > 0
   }
 
   // ----------------------------------------------------------------------------------------------------------- plans
@@ -276,7 +298,8 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
 
   // ---------------------------------------------------------------------------------------------------------- blocks
 
-  async function onBlock({ timestamp }: WatchedBlock): Promise<void> {
+  async function onBlock(block: WatchedBlock): Promise<void> {
+    const { timestamp } = block
     const late = statement`state in ('waiting', 'sent') and expiration <= ${timestamp}`
     const { rows } = await statement<{ late: boolean; plans: { account: AccountId; asset: AssetId }[] | null }>`
       select exists (select from des_chain_transfers where ${late}) as late,
@@ -288,7 +311,7 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
         const ended = await statement<{ call: bigint | null }>`update des_chain_transfers
           set state = 'refused', reason = 'EXPIRATION_OUT_OF_RANGE' where ${late} returning call`.execute(tx)
         const calls = ended.rows.flatMap(({ call }) => call ?? [])
-        await statement`update des_chain_calls c set ended_at = ${clock.now()} where id = any(${calls}::int8[]) and ended_at is null
+        await statement`update des_chain_calls c set ended_at = ${clock.now()}, data = '' where id = any(${calls}::int8[]) and ended_at is null
           and not exists (select from des_chain_transfers where call = c.id and state = 'sent')`.execute(tx)
         await tell(tx)
       })
@@ -300,20 +323,21 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
         if (!isSluiceError(error, 'BALANCE_SHORT')) throw error // somebody was quicker: at the next block
       }
     }
+    await retention.prune(block)
   }
 
   /** Takes back what came from blocks that are no more. */
-  async function onRollback(block: number): Promise<void> {
+  async function onRollback(to: number): Promise<void> {
     booked = ''
+    const block = await retention.rollBack(to)
     await sql.transaction(async (tx) => {
       const { rows } = await statement<{ id: bigint; postings: [string, string][] }>`delete from des_chain_entries
         where block > ${block} returning id, postings`.execute(tx)
       for (const { id, postings } of rows.sort((a, b) => (a.id < b.id ? 1 : -1))) {
-        await post(
-          tx,
-          `${entryKey(id)}/undone`,
-          postings.map(([account, amount]) => ({ account: BigInt(account), amount: -BigInt(amount) })),
-        )
+        await post(tx, {
+          key: `${entryKey(id)}/undone`,
+          postings: postings.map(([account, amount]) => ({ account: BigInt(account), amount: -BigInt(amount) })),
+        })
       }
       await statement`delete from des_incomes where key = any(${rows.map(({ id }) => entryKey(id))}::text[])`.execute(tx)
       await statement`delete from des_chain_keys where block > ${block}`.execute(tx)
@@ -337,12 +361,33 @@ export function createMirror(options: MirrorOptions): WatcherHandlers {
   }
 }
 
+const readTransferEvent = eventReader(proxyTransferInterface)
+const readEvidenceEvent = eventReader(evidenceInterface)
+
+/** As `parseLog` of ethers, which hashes the text of one event after another until one fits. */
+function eventReader(face: Interface): (log: ChainLog) => ChainEvent | undefined {
+  const byTopic = new Map<string, EventFragment>()
+  face.forEachEvent((fragment) => byTopic.set(fragment.topicHash, fragment))
+  return ({ topics, data }) => {
+    const fragment = byTopic.get(topics[0]!)
+    return fragment && { name: fragment.name, args: face.decodeEventLog(fragment, data, topics) }
+  }
+}
+
+/** Rows `n` of a statement. */
+function listed(transfers: readonly Transfer[]): RawBuilder<unknown> {
+  return statement`unnest(${transfers.map(({ digest }) => digest)}::text[], ${transfers.map(({ txid }) => txid)}::text[],
+    ${transfers.map(({ block }) => block)}::int8[], ${transfers.map(
+      ({ reason }) => reason,
+    )}::text[]) as n (digest, txid, block, reason)`
+}
+
 function entryKey(id: bigint): string {
   return `des/chain/${id}`
 }
 
 /** What a hold's capture is noted with: the proxy memo, which is a CID. */
-function memoOf({ args }: LogDescription): string {
+function memoOf({ args }: ChainEvent): string {
   return new TextDecoder().decode(fromHex(args['proxyMemo'] as string)).replaceAll('\0', '')
 }
 

@@ -25,3 +25,8 @@ export function ledgerAccount(ledger: Ledger, tx: Tx, account: AccountId, asset:
 export function worldAccount(ledger: Ledger, tx: Tx, asset: AssetId): Promise<bigint> {
   return ledger.account(tx, { owner: 'des/world', asset, kind: 'external' })
 }
+
+/** The order in which rows of transfers are locked. */
+export function byDigest(one: { readonly digest: string }, other: { readonly digest: string }): number {
+  return one.digest < other.digest ? -1 : 1
+}

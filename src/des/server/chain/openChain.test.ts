@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { evidenceContract } from '../../../contracts/evidence.ts'
 import { encodeTransfer, proxyTransferContract, proxyTransferInterface } from '../../../contracts/proxyTransfer.ts'
 import { fromHex, toHex } from '../../../core/bytes.ts'
-import { systemClock } from '../../../core/clock.ts'
+import { systemClock, type Clock } from '../../../core/clock.ts'
 import {
   grapheneKey,
   seedSecret,
@@ -38,17 +38,31 @@ const DEPOSIT = 1_000_000n
 let devnet: Devnet
 let pglite: SqlEngine
 let postgres: Awaited<ReturnType<typeof postgresEngine>>
+/** The contracts with three accounts; each test has the chain as it was when they were deployed. */
+let exchange: DevnetExchange
+let snapshot: string
 let mining: NodeJS.Timeout | undefined
 let mined: Promise<void> = Promise.resolve()
 const undo: (() => unknown)[] = []
 
 beforeAll(async () => {
   ;[devnet, pglite, postgres] = await Promise.all([startDevnet(), pgliteEngine(), postgresEngine()])
+  exchange = await devnet.deployExchange({
+    placeBits: 8,
+    accounts: secrets.map((secret, i) => ({ secret, deposit: i === 1 ? DEPOSIT : 0n })),
+  })
+  snapshot = await devnet.snapshot()
+  await devnet.provider.on('debug', (event: { action: string; payload?: unknown }) => {
+    if (event.action !== 'sendRpcPayload') return
+    heads += [event.payload].flat().filter((call) => (call as { method: string }).method === 'eth_blockNumber').length
+  })
 }, 60_000)
 afterEach(async () => {
   await mineNoMore()
   for (const step of undo.splice(0).reverse()) await step()
   await devnet.setAutomine(true)
+  await devnet.revert(snapshot)
+  snapshot = await devnet.snapshot()
 })
 afterAll(async () => {
   await devnet?.stop()
@@ -56,11 +70,26 @@ afterAll(async () => {
   await postgres?.stop()
 })
 
-/** A block each tenth of a second: what is sent gets its confirmations. */
+/** A clock that runs ten times as fast: pauses are what a test would otherwise spend most of its time in. */
+const SPEED = 10
+const began = Date.now()
+const clock: Clock = {
+  now: () => began + (Date.now() - began) * SPEED,
+  sleep: (ms, signal) => systemClock.sleep(ms / SPEED, signal),
+}
+
+/** How often the newest block was asked for. */
+let heads = 0
+/** Waits until the chain was looked at some times more: what hasn't happened then, will not. */
+async function looks(count = 5): Promise<void> {
+  for (const until = heads + count; heads < until; ) await systemClock.sleep(5)
+}
+
+/** A block each 30 milliseconds: what is sent gets its confirmations. */
 function mine(): void {
   mining ??= setInterval(() => {
     mined = devnet.mine().catch(() => {})
-  }, 100)
+  }, 30)
 }
 /** Nothing is mined during a reorganisation: anvil loses a block then, for ever. */
 async function mineNoMore(): Promise<void> {
@@ -81,10 +110,6 @@ interface World {
 
 async function createWorld(sql: Sql<unknown>, options: Partial<ChainOptions> = {}): Promise<World> {
   await migrate(sql, 'des', migrations)
-  const exchange = await devnet.deployExchange({
-    placeBits: 8,
-    accounts: secrets.map((secret, i) => ({ secret, deposit: i === 1 ? DEPOSIT : 0n })),
-  })
   return {
     sql,
     ledger: await createLedger(sql),
@@ -95,8 +120,8 @@ async function createWorld(sql: Sql<unknown>, options: Partial<ChainOptions> = {
 }
 
 /** Opens the chain in this process, and starts it. */
-async function start(world: World, log: Logger = quiet): Promise<OpenedChain> {
-  const chain = await openChain({ ...world.options, sql: world.sql, ledger: world.ledger, clock: systemClock, log })
+async function start(world: World, by: Clock = clock, log: Logger = quiet): Promise<OpenedChain> {
+  const chain = await openChain({ ...world.options, sql: world.sql, ledger: world.ledger, clock: by, log })
   await chain.settlement.start!(async (tx, ends) => {
     expect(tx.isTransaction).toBe(true)
     world.ends.push(...ends)
@@ -147,7 +172,7 @@ const heldStates = async ({ sql }: World): Promise<Record<string, string>> => {
   return Object.fromEntries(rows.map(({ key, state }) => [key, state]))
 }
 /** Waits for something that takes blocks. */
-const eventually = (what: () => unknown, timeout = 15_000) => expect.poll(what, { timeout, interval: 50 })
+const eventually = (what: () => unknown, timeout = 15_000) => expect.poll(what, { timeout, interval: 20 })
 /** The ledger says what the chain says, to the last unit. */
 async function expectMirrored(world: World, chain: OpenedChain): Promise<void> {
   const contract = proxyTransferContract(world.exchange.proxyTransfer, devnet.provider)
@@ -164,7 +189,7 @@ describe('the mirror', () => {
     const world = await createWorld(await pglite.open())
     const chain = await start(world)
     const block = await devnet.provider.getBlockNumber()
-    await new Promise((resolve) => setTimeout(resolve, 1000))
+    await looks()
     // The merchant's deposit is two blocks old: one more to go.
     expect(await devnet.provider.getBlockNumber()).toBe(block)
     expect(await chain.settlement.publicKeyOf(SOURCE)).toBe(undefined)
@@ -174,7 +199,14 @@ describe('the mirror', () => {
     expect(await balance(world, chain, MERCHANT)).toEqual({ posted: DEPOSIT, held: 0n, available: DEPOSIT })
     const incomes = await world.sql.db.selectFrom('des_incomes').selectAll().execute()
     expect(incomes).toMatchObject([{ account: MERCHANT, asset: '1.3.1', amount: `${DEPOSIT}` }])
-    expect(await chain.settlement.publicKeyOf('1.2.77')).toBe(undefined)
+    const asked = ['1.2.77', MERCHANT, '1.2.x', '1.2.99999999999999999999', MERCHANT] as const
+    expect(await Promise.all(asked.map((account) => chain.settlement.publicKeyOf(account)))).toEqual([
+      undefined,
+      merchant.publicKey,
+      undefined,
+      undefined,
+      merchant.publicKey,
+    ])
     expect(await chain.accountOf(grapheneKey(secrets[0]!).publicKey)).toBe(DES)
     await expect(chain.accountOf(merchant.publicKey)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
   })
@@ -219,6 +251,41 @@ describe('the mirror', () => {
     expect((await heldStates(world))[holdKey(old.digest)]).toBe('released')
     expect(await balance(world, chain, MERCHANT)).toEqual({ posted: 100_000n, held: 0n, available: 100_000n })
     expect(await statement`select * from des_chain_plans`.execute(world.sql.db)).toMatchObject({ rows: [] })
+  })
+})
+
+describe('the mirror, when another exchange is quicker,', () => {
+  it('lets what was announced to be taken give way before what was promised', async () => {
+    const world = await createWorld(await pglite.open())
+    const chain = await start(world)
+    mine()
+    await eventually(async () => (await balance(world, chain, MERCHANT)).posted).toBe(DEPOSIT)
+    const promise = (amount: bigint) => transfer({ amount: { amount, assetId: '1.3.1' } })
+    const [old, young] = [await promise(300_000n), await promise(200_000n)]
+    await hold(world, chain, old)
+    const contract = proxyTransferContract(world.exchange.proxyTransfer, world.exchange.accounts[1]!.wallet)
+    await (await contract.planTake(2, 1, 100_000n)).wait()
+    await eventually(async () => (await balance(world, chain, MERCHANT)).held).toBe(400_000n)
+    await hold(world, chain, young)
+    // The data source is an exchange of its own, to which the merchant has promised more than is left.
+    const source = contract.connect(world.exchange.accounts[2]!.wallet)
+    const carryOut = async (amount: bigint) => {
+      const other = await transfer({ to: DES, proxyAccount: SOURCE, amount: { amount, assetId: '1.3.1' } })
+      await (await source.proxyTransfer(encodeTransfer(other))).wait()
+    }
+    await carryOut(450_000n)
+    await eventually(async () => (await balance(world, chain, MERCHANT)).posted).toBe(550_000n)
+    expect(await heldStates(world)).toMatchObject({ [holdKey(old.digest)]: 'held', [holdKey(young.digest)]: 'held' })
+    // What is left of it is set apart again.
+    await eventually(async () => (await balance(world, chain, MERCHANT)).available).toBe(0n)
+    expect(await statement`select held, books is not null as known from des_chain_plans`.execute(world.sql.db)).toMatchObject({
+      rows: [{ held: '50000', known: true }],
+    })
+    // Then the newest promises.
+    await carryOut(100_000n)
+    await eventually(async () => (await balance(world, chain, MERCHANT)).posted).toBe(450_000n)
+    expect(await heldStates(world)).toMatchObject({ [holdKey(old.digest)]: 'held', [holdKey(young.digest)]: 'released' })
+    await expectMirrored(world, chain)
   })
 })
 
@@ -291,6 +358,7 @@ describe('transfers', () => {
     const chain = await start(world)
     const contract = proxyTransferContract(world.exchange.proxyTransfer, devnet.accounts[1])
     const [spoiled, early] = [await transfer(), await transfer()]
+    await (await contract.connect(world.exchange.accounts[0]!.wallet).proxyTransfer(encodeTransfer(early))).wait()
     const { address } = world.exchange.accounts[0]!.wallet
     const money = await devnet.provider.getBalance(address)
     await devnet.provider.send('anvil_setBalance', [address, '0x0'])
@@ -299,10 +367,9 @@ describe('transfers', () => {
     const attempt = await (await contract.proxyTransfers(encodeTransfer(spoiled))).wait()
     expect(proxyTransferInterface.parseLog(attempt!.logs[0]!)!.args['digest']).toBe(`0x${spoiled.digest}`)
     await devnet.mine(CONFIRMATIONS)
-    await new Promise((resolve) => setTimeout(resolve, 1000))
+    await looks()
     expect(world.ends).toEqual([])
     await devnet.provider.send('anvil_setBalance', [address, `0x${money.toString(16)}`])
-    await (await contract.connect(world.exchange.accounts[0]!.wallet).proxyTransfer(encodeTransfer(early))).wait()
     mine()
     await eventually(() => world.ends).toMatchObject([{ is: 'done', item: spoiled.item }])
     await eventually(async () => (await balance(world, chain, SOURCE)).posted).toBe(1800n)
@@ -322,7 +389,7 @@ describe('transfers', () => {
     const due = await transfer()
     await chain.settlement.submit!([due])
     await devnet.mine(CONFIRMATIONS)
-    await new Promise((resolve) => setTimeout(resolve, 1500))
+    await looks()
     expect(world.ends).toEqual([])
     await devnet.increaseTime(3600)
     expect(world.ends).toEqual([])
@@ -331,7 +398,7 @@ describe('transfers', () => {
     // The call is not sent any more when there is money again.
     await devnet.provider.send('anvil_setBalance', [address, `0x${balanceBefore.toString(16)}`])
     const before = await sentBy(world)
-    await new Promise((resolve) => setTimeout(resolve, 3000))
+    await clock.sleep(4000) // longer than a failed call waits
     expect(await sentBy(world)).toBe(before)
   })
 
@@ -363,7 +430,7 @@ describe('transfers', () => {
     await chain.settlement.submit!([due])
     await eventually(() => sentBy(world)).toBe(before + 1)
     await devnet.mine()
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await looks()
     expect(world.ends).toEqual([])
     await devnet.setAutomine(false)
     await devnet.reorg(2)
@@ -464,10 +531,10 @@ describe('several processes', () => {
     const url = await postgres.openUrl()
     const sql = openPostgres<unknown>({ url })
     undo.push(() => sql.close())
-    const world = await createWorld(sql, { lease: 2000 })
+    const world = await createWorld(sql, { lease: 1000 })
     const proxy = await startRpcProxy(devnet.url)
     undo.push(() => proxy.stop())
-    const first = await another(world, url, proxy.url, 2000)
+    const first = await another(world, url, proxy.url, 1000)
     const raws: string[] = []
     proxy.rule((method, params) => {
       if (method !== 'eth_sendRawTransaction') return undefined
@@ -475,8 +542,8 @@ describe('several processes', () => {
       return fault
     })
     const before = await sentBy(world)
-    // Submitted by a process that doesn't lead.
-    const chain = await start(world)
+    // Submitted by a process that doesn't lead. Both have the same time.
+    const chain = await start(world, systemClock)
     const due = [await transfer(), await transfer()]
     await chain.settlement.submit!(due)
     await eventually(() => raws.length, 30_000).toBeGreaterThan(0)
@@ -498,7 +565,7 @@ describe('several processes', () => {
       () => one.close(),
       () => other.close(),
     )
-    const world = await createWorld(one, { lease: 2000 })
+    const world = await createWorld(one, { lease: 1000 })
     const second: World = { ...world, sql: other, ends: [] }
     const chains = [await start(world), await start(second)] as const
     mine()
@@ -521,7 +588,7 @@ describe('several processes', () => {
 it('opens only what is there', async () => {
   const world = await createWorld(await pglite.open())
   const open = (options: Partial<ChainOptions>) =>
-    openChain({ ...world.options, ...options, sql: world.sql, ledger: world.ledger, clock: systemClock, log: quiet })
+    openChain({ ...world.options, ...options, sql: world.sql, ledger: world.ledger, clock, log: quiet })
   await expect(open({ proxyTransfer: devnet.accounts[0]!.address })).rejects.toMatchObject({ code: 'NOT_DEPLOYED' })
   await expect(open({ evidence: devnet.accounts[0]!.address })).rejects.toMatchObject({ code: 'NOT_DEPLOYED' })
   await expect(open({ signer: devnet.accounts[0]! })).rejects.toMatchObject({ code: 'ACCOUNT_NOT_FOUND' })

@@ -18,11 +18,12 @@ import type { Settlement } from '../context.ts'
 import type { Database } from '../database.ts'
 import type { EvidenceAnchor } from '../evidence/evidence.ts'
 import { createChainAnchor } from './anchor.ts'
-import { createChainSettlement } from './chainSettlement.ts'
+import { createChainSettlement, GATHER } from './chainSettlement.ts'
 import { createLeader } from './leader.ts'
 import { createMirror } from './mirror.ts'
 import { idOf } from './names.ts'
 import { createOutbox } from './outbox.ts'
+import { createRetention } from './retention.ts'
 import { migrations } from './schema.ts'
 
 /** Where an exchange's money moves. */
@@ -103,6 +104,7 @@ export async function openChain(
     proxyTransfer,
     own,
     account,
+    retention: createRetention({ sql, rpc, clock, log }),
     clock,
     log,
     tell: async (tx) => void (await settlement.tell(tx)),
@@ -150,21 +152,34 @@ export async function openChain(
       clock,
       log,
     })
+    // Also while it starts: what it delivers is insisted on.
+    const onAbort = (): void => void watcher.stop()
+    until.addEventListener('abort', onAbort, { once: true })
     try {
+      if (until.aborted) return
       await watcher.start(mirror)
       let rung: Promise<void> | undefined
+      let woken = false
+      let timer = new AbortController()
       while (!signal.aborted) {
         while ((await sql.transaction((tx) => settlement.tell(tx))) > 0);
         await settlement.gather()
         await anchor?.gather()
         await outbox.pump(sender, signal)
-        const timer = new AbortController()
-        rung ??= bell.wait().then(() => (rung = undefined))
-        await Promise.race([rung, clock.sleep(LOOK, AbortSignal.any([signal, timer.signal])).catch(() => {})])
-        timer.abort()
+        timer = new AbortController()
+        rung ??= bell.wait().then(() => {
+          rung = undefined
+          woken = true
+          timer.abort()
+        })
+        await clock.sleep(LOOK, AbortSignal.any([signal, timer.signal])).catch(() => {})
+        // What comes right after it shares its transaction, and this round.
+        if (woken) await clock.sleep(GATHER, signal).catch(() => {})
+        woken = false
       }
     } finally {
       over.abort()
+      until.removeEventListener('abort', onAbort)
       await watcher.stop()
       await sender.close()
       await outbox.settled()
