@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot'
 import type { AccountId, PublicKeyText } from '../../core/crypto/graphene/index.ts'
-import { accountId, nonce, productId, publicKey, readBy, sealed } from './fields.ts'
+import { accountId, nonce, plainObject, productId, publicKey, readBy, sealed } from './fields.ts'
 
 /** A question to a data source. */
 export interface SourceQuestion {
@@ -32,11 +32,14 @@ export function readQuestion(value: unknown): SourceQuestion {
   return readBy(question, value, 'question')
 }
 
-const answer = /* @__PURE__ */ v.looseObject({
-  success: v.nullish(v.boolean('must be true or false')),
-  data: v.nullish(v.union([v.literal(''), sealed], 'must be sealed data or empty')),
-  nonce: v.nullish(nonce),
-})
+const answer = /* @__PURE__ */ v.pipe(
+  plainObject,
+  v.looseObject({
+    success: v.nullish(v.boolean('must be true or false')),
+    data: v.nullish(v.union([v.literal(''), sealed], 'must be sealed data or empty')),
+    nonce: v.nullish(nonce),
+  }),
+)
 
 /**
  * Reads what a data source answered, after `readJson`.

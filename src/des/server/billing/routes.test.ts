@@ -3,7 +3,7 @@ import { sql as statement } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { AccountId } from '../../../core/crypto/graphene/index.ts'
 import { createHttpService, type HttpService } from '../../../core/http/index.ts'
-import { pgliteEngine, postgresEngine, type SqlEngine } from '../../../testing/sqlEngines.ts'
+import { pgliteEngine, type SqlEngine } from '../../../testing/sqlEngines.ts'
 import { readJson, writeJson } from '../../wire/index.ts'
 import type { ExchangeContext } from '../context.ts'
 import type { ItemState } from '../database.ts'
@@ -352,52 +352,59 @@ describe('exchanges one by one', () => {
   })
 })
 
-describe('with 100,000 exchanges of one payer, on PostgreSQL', () => {
-  let postgres: SqlEngine
-  beforeAll(async () => {
-    postgres = await postgresEngine()
-  }, 60_000)
-  afterAll(() => postgres?.stop())
-
-  it('answers bills and pages in a blink', async () => {
-    const sql = await postgres.open()
-    await begin(sql)
-    const products: number[] = []
-    for (let index = 0; index < 20; index++) products.push(await market.publish(users[0]!))
+describe('with 100,000 exchanges of one payer', () => {
+  beforeEach(async () => {
+    for (let product = 0; product < 20; product++) await market.publish(users[0]!)
     const from = Date.parse('2018-05-01T00:00:00+08:00')
+    // 50 of a request. What they refer to is there: that need not be looked up a hundred thousand times.
     const fill = [
-      statement`insert into des_requests select lpad(to_hex(n), 64, '0'), 1 + n % 20, 1, '1.2.101', '{}', 1, 0 from generate_series(1, 100000) n`,
+      statement`set session_replication_role = replica`,
+      statement`insert into des_requests select lpad(to_hex(n), 64, '0'), 1, 1, '1.2.101', '{}', 50, 0 from generate_series(0, 1999) n`,
       statement`insert into des_items
         (request, position, product, payer, payee, digest, amount, asset, authorisation, expiration, nonce, state, txid, created_at, ended_at)
-        select lpad(to_hex(n), 64, '0'), 0, 1 + n % 20, '1.2.101', '1.2.102', lpad(to_hex(n), 64, '0'), n, '1.3.1',
-          json_build_object('signatures', repeat('1f', 200)), 0, n, 'SUCCESS', lpad(to_hex(n), 64, '0'),
-          ${from}::int8, ${from}::int8 + n * 26000::int8 from generate_series(1, 100000) n`,
+        select lpad(to_hex(n / 50), 64, '0'), n % 50, 1 + n % 20, '1.2.101', '1.2.102', lpad(to_hex(n), 64, '0'), n, '1.3.1', '{}', 0, n, 'SUCCESS',
+          lpad(to_hex(n), 64, '0'), ${from}::int8, ${from}::int8 + n * 26000::int8 from generate_series(0, 99999) n`,
+      statement`set session_replication_role = origin`,
       // What the database does by itself after a minute.
       statement`vacuum analyze des_items`,
     ]
-    for (const each of fill) await each.execute(sql.db)
-    const took = async (path: string, runs = 40): Promise<number> => {
+    for (const each of fill) await each.execute(context.sql.db)
+  }, 60_000)
+
+  /**
+   * Of 100 runs, or so many. The database runs in this process: its own time counts, not what else the machine does. What
+   * disturbs it only adds, so of three tries the best is the nearest.
+   */
+  async function p99(path: string, enough: number, runs = 100): Promise<number> {
+    let best = Infinity
+    for (let round = 0; round < 3 && best >= enough; round++) {
       const times: number[] = []
-      for (let run = 0; run < runs; run++) {
-        const start = performance.now()
+      // Two of a hundred that are too slow decide it.
+      for (let run = 0; run < runs && times.filter((each) => each >= enough).length <= runs / 100; run++) {
+        const begun = process.cpuUsage()
         expect((await get(path)).status).toBe(200)
-        times.push(performance.now() - start)
+        const { user, system } = process.cpuUsage(begun)
+        times.push((user + system) / 1000)
       }
-      return times.sort((a, b) => a - b)[Math.ceil(runs * 0.99) - 1]!
+      best = Math.min(best, times.sort((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1]!)
     }
+    return best
+  }
+
+  it('answers the bill of a month within 100 ms, and the others in a blink', async () => {
     const { json } = await get('/bill/month?date=2018-05-01')
     const rows = (json.data as { data: { transferCount: number; consumeAmount: number }[] }).data
     expect([rows.length, rows.reduce((sum, each) => sum + each.transferCount, 0)]).toEqual([20, 100_000])
+    expect(rows.reduce((sum, each) => sum + each.consumeAmount, 0)).toBeCloseTo((99_999 * 100_000) / 2 / 100_000, 5)
+    expect(await p99('/bill/month?date=2018-05-01', 100)).toBeLessThan(100)
     for (const path of [
-      '/bill/month?date=2018-05-01',
       '/bill/monthTotal?date=2018-05-01',
       '/bill/recent',
       '/bill/total',
       '/dataexchange/log',
       '/dataexchange/detail',
     ]) {
-      expect(await took(path)).toBeLessThan(1000)
+      expect(await p99(path, 500, 5)).toBeLessThan(500)
     }
-    await sql.close()
-  }, 120_000)
+  }, 60_000)
 })

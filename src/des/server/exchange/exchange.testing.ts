@@ -1,15 +1,34 @@
-import { grapheneKey, seedSecret, textDigest, type AccountId, type GrapheneKey } from '../../../core/crypto/graphene/index.ts'
+import {
+  grapheneKey,
+  seedSecret,
+  signTransferParams,
+  textDigest,
+  type AccountId,
+  type GrapheneKey,
+  type TransferParams,
+} from '../../../core/crypto/graphene/index.ts'
 import { createHttpService, listenHttp, type HttpListener } from '../../../core/http/index.ts'
 import { createSafeFetch, type SafeFetch } from '../../../core/http/safeFetch.ts'
 import { createLedger } from '../../../core/ledger/index.ts'
-import { systemClock } from '../../../core/clock.ts'
+import { systemClock, type Clock } from '../../../core/clock.ts'
 import { silentLogger, type Logger } from '../../../core/log.ts'
 import { migrate, type Sql } from '../../../core/sql/index.ts'
 import { createTelemetry } from '../../../core/telemetry/index.ts'
 import { createDatasource, type Datasource, type DatasourceOptions } from '../../datasource.ts'
 import { createMerchant, type Merchant } from '../../merchant.ts'
 import { readBy } from '../../wire/fields.ts'
-import { readJson, writeJson } from '../../wire/index.ts'
+import { sealData } from '../../seal/index.ts'
+import {
+  memoOf,
+  readJson,
+  sdkDialect,
+  writeHeartbeat,
+  writeJson,
+  writePayload,
+  writeRequest,
+  type Dialect,
+  type RequestItem,
+} from '../../wire/index.ts'
 import { sqlContentStore } from '../content/index.ts'
 import type { ExchangeContext, ExchangeRules, Settlement } from '../context.ts'
 import { migrations, type Database } from '../database.ts'
@@ -22,6 +41,7 @@ import type { MarketUser } from '../market/user.ts'
 import { createExchange, type Exchange } from './exchange.ts'
 import { createLedgerSettlement, type LedgerSettlement } from './ledgerSettlement.ts'
 import { exchangeRoutes } from './routes.ts'
+import { beat } from './sources.ts'
 
 /** One process of an exchange on a database, and who deals with it. */
 export interface TestExchange {
@@ -40,6 +60,10 @@ export interface TestExchange {
   ): Promise<TestSource>
   /** A product with these members. */
   product(issuer: Person, members?: readonly Person[], fields?: Record<string, unknown>): Promise<number>
+  /** Says that a data source is online at this address, whoever answers there. */
+  announce(person: Person, products: readonly number[], queryUrl: string): Promise<readonly number[]>
+  /** What a client asks one data source: 1000 for it, which `change` changes before it is signed. */
+  item(buyer: Person, seller: Person, change?: Partial<TransferParams>, nonce?: bigint): Promise<RequestItem>
   merchant(person: Person): Merchant
   /** What an account may spend, and has. */
   balance(account: AccountId): Promise<{ readonly posted: bigint; readonly available: bigint }>
@@ -66,17 +90,30 @@ export interface TestExchangeOptions {
   readonly fetch?: SafeFetch | undefined
   readonly settlement?: Partial<Settlement> | undefined
   readonly log?: Logger | undefined
+  /** @default systemClock */
+  readonly clock?: Clock | undefined
   /** Whether it looks after what others left. @default true */
   readonly sweeps?: boolean | undefined
 }
 
 let people = 0
 
+/** The body of a create request. */
+export const bodyOf = (items: readonly RequestItem[], dialect: Dialect = sdkDialect): unknown =>
+  readJson(writeJson(writeRequest(items, dialect)))
+
+/** The code of what went wrong; undefined if nothing did. */
+export const codeOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: { readonly code?: string }) => error.code,
+  )
+
 /** Starts an exchange on a database; several may share one. */
 export async function startExchange(database: Sql<unknown>, options: TestExchangeOptions = {}): Promise<TestExchange> {
   const sql = database as Sql<Database>
   await migrate(sql, 'des', migrations)
-  const clock = systemClock
+  const { clock = systemClock } = options
   const ledger = await createLedger(sql, { clock })
   const settlement = await createLedgerSettlement(sql, ledger, { clock })
   const key = grapheneKey(seedSecret('exchange'))
@@ -179,6 +216,24 @@ export async function startExchange(database: Sql<unknown>, options: TestExchang
       }
       sources.push(source)
       return source
+    },
+    announce: ({ account, key: own }, products, queryUrl) =>
+      beat(context, readJson(writeJson(writeHeartbeat({ account, products, timestamp: clock.now(), queryUrl }, own)))),
+    async item(buyer, seller, change = {}, nonce = 7n) {
+      const payload = writePayload({ params: { name: 'Alice' }, timestamp: clock.now() })
+      const params: TransferParams = {
+        from: buyer.account,
+        to: seller.account,
+        proxyAccount: context.account,
+        percent: context.percent,
+        amount: { amount: 1000n, assetId: '1.3.1' },
+        memo: memoOf(payload),
+        // Each another authorisation, also within one millisecond.
+        expiration: Math.floor(clock.now() / 1000) + 600 + (people++ % 10_000),
+        ...change,
+      }
+      const sealed = await sealData(buyer.key, seller.key.publicKey, { nonce }, payload)
+      return { params: sealed, nonce, requestParams: signTransferParams(params, buyer.key) }
     },
     merchant: ({ account, key: own }) => createMerchant({ account, key: own, baseUrl: listener.url }),
     async total() {

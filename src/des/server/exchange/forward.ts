@@ -72,7 +72,9 @@ export async function ask(context: ExchangeContext, fetch: SafeFetch, question: 
         maxBytes: MAX_ANSWER,
       }),
     )
-    data = readSourceData(answer.status, answer.status === 404 ? undefined : readJson(new TextDecoder().decode(answer.bytes)))
+    // What comes with another status is not looked at, and nothing at all is no data.
+    const text = answer.status === 200 ? new TextDecoder().decode(answer.bytes) : ''
+    data = readSourceData(answer.status, text === '' ? {} : readJson(text))
   } catch (error) {
     if (!isSluiceError(error)) throw error
     log.info('a data source did not answer well', {

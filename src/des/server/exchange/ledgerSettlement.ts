@@ -61,7 +61,7 @@ export async function createLedgerSettlement(
   const ledgerAccount: Settlement['ledgerAccount'] = (tx, account, asset) =>
     ledger.account(tx, { owner: `des/${account}`, asset })
 
-  const move = (direction: 1n | -1n, { account, asset, amount, key }: MoneyRequest): Promise<boolean> => {
+  const move = async (direction: 1n | -1n, { account, asset, amount, key }: MoneyRequest): Promise<boolean> => {
     assertArgument(amount > 0n && amount < 2n ** 63n, 'amount', 'from 1 to 2^63 - 1')
     return sql.transaction(async (tx) => {
       const own = await ledgerAccount(tx, account, asset)
