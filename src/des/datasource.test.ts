@@ -7,6 +7,7 @@ import {
   transferDigest,
   type TransferParams,
 } from '../core/crypto/graphene/index.ts'
+import { listenHttp } from '../core/http/listenHttp.ts'
 import { createManualClock } from '../testing/manualClock.ts'
 import { createDatasource, type DatasourceEvents, type DatasourceOptions } from './datasource.ts'
 import { openSealed, sealData } from './seal/index.ts'
@@ -358,4 +359,40 @@ it('is not made of options that make no sense', () => {
   expect(() => setUp({ desPublicKey: 'GXCx' })).toThrow(coded('BAD_KEY'))
   expect(() => setUp({ serviceUrl: 'ftp://x' })).toThrow(coded('BAD_MESSAGE'))
   expect(() => setUp({ account: 'me' as '1.2.1' })).toThrow(coded('BAD_ARGUMENT'))
+})
+
+it('warns once of products that the exchange does not let it sell, and refuses numbers that are none', async () => {
+  let sold = [1]
+  const exchange = await listenHttp({ fetch: async () => new Response(JSON.stringify({ products: sold })) })
+  const warnings: unknown[] = []
+  const nothing = () => {}
+  const { datasource, clock } = setUp({
+    baseUrl: exchange.url,
+    products: [1, 2, 3].map((productId) => ({ productId, price: 0n })),
+    log: { debug: nothing, info: nothing, error: nothing, warn: (_, details) => warnings.push(details?.products) },
+  })
+  await datasource.start()
+  expect(warnings).toEqual(['2,3'])
+  const beat = async (): Promise<void> => {
+    await clock.advance(30_000)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  await beat()
+  expect(warnings).toEqual(['2,3'])
+  sold = [1, 2, 3]
+  await beat()
+  sold = [1, 2]
+  await beat()
+  expect(warnings).toEqual(['2,3', '3'])
+  datasource.stop()
+  await exchange.close()
+  for (const productId of [-1, 1.5])
+    expect(() =>
+      setUp({
+        products: [
+          { productId: 1, price: 0n },
+          { productId, price: 0n },
+        ],
+      }),
+    ).toThrow('products[].productId must be a whole number from 0')
 })

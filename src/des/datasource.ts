@@ -46,6 +46,7 @@ import { readBy, serviceUrl as serviceUrlSchema } from './wire/fields.ts'
 
 /** A product that a data source sells. */
 export interface OfferedProduct {
+  /** One that the account is a member of: others are left out by the exchange, and logged. */
   readonly productId: number
   /** What an answer costs at least, in the smallest unit of the asset: questions that pay less are refused. */
   readonly price: bigint
@@ -55,6 +56,7 @@ export interface OfferedProduct {
 
 /** What is known of a question beside its input. */
 export interface QuestionContext {
+  /** What is asked for: one of {@link DatasourceOptions.products}. */
   readonly productId: number
   /** Who asks, and pays. */
   readonly merchant: AccountId
@@ -68,7 +70,9 @@ export interface QuestionContext {
 
 /** What a data source tells: `online` and `offline` as the exchange sees it, what it answered, what went wrong. */
 export interface DatasourceEvents {
+  /** A heartbeat was accepted, the first or the first again. */
   readonly online: { readonly account: AccountId }
+  /** No heartbeat was accepted for 50 seconds, or it was stopped. */
   readonly offline: { readonly account: AccountId }
   /** A heartbeat was not accepted; it is repeated. */
   readonly heartbeatFailed: { readonly error: SluiceError }
@@ -91,6 +95,7 @@ export interface DatasourceOptions {
   readonly key: string | GrapheneKey
   /** Where the exchange answers: `https://des.example`. */
   readonly baseUrl: string
+  /** What it sells, 1000 products at most. */
   readonly products: readonly OfferedProduct[]
   /** Where the exchange asks: the address that {@link Datasource.fetch} is served at. */
   readonly serviceUrl: string
@@ -124,9 +129,11 @@ export interface DatasourceOptions {
 
 /** A seller of data. */
 export interface Datasource {
+  /** Who sells. */
   readonly account: AccountId
   /** Whether the exchange has accepted a heartbeat within the last 50 seconds. */
   readonly online: boolean
+  /** Tells what happens. */
   readonly events: Events<DatasourceEvents>
   /**
    * Sends heartbeats from now on, every 30 seconds. Resolves once the first is accepted.
@@ -156,7 +163,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
 }
 
 /**
- * Creates a seller.
+ * Creates a seller. Source: seed 001, 2.1 and 4.1.
  * @throws `BAD_KEY`, `BAD_ARGUMENT` naming the option, `BAD_MESSAGE` for a bad `serviceUrl`.
  * @example
  * ```ts
@@ -184,6 +191,8 @@ export function createDatasource(options: DatasourceOptions): Datasource {
   } = options
   assertArgument(isAccountId(account), 'account', 'an account 1.2.N')
   assertArgument(options.products.length <= MAX_PRODUCTS, 'products', `at most ${MAX_PRODUCTS}`)
+  for (const { productId } of options.products)
+    assertArgument(Number.isSafeInteger(productId) && productId >= 0, 'products[].productId', 'a whole number from 0')
   assertArgument(desPublicKey !== undefined || !strict, 'desPublicKey', 'the key of the exchange, unless strict is false')
   if (desPublicKey !== undefined) readPublicKey(desPublicKey, 'desPublicKey')
   const serviceUrl = readBy(serviceUrlSchema, options.serviceUrl, 'serviceUrl')
@@ -193,6 +202,8 @@ export function createDatasource(options: DatasourceOptions): Datasource {
   const events = createEmitter<DatasourceEvents>(log)
   const answered = createAnswered(clock)
   let lastTimestamp = 0
+  /** Products that the exchange left out of the last heartbeat. */
+  let unsold = ''
   let underWay = 0
 
   const heartbeats = createHeartbeats({
@@ -207,7 +218,15 @@ export function createDatasource(options: DatasourceOptions): Datasource {
         queryUrl: serviceUrl,
         ...(strict && { suites: SUITES }),
       }
-      await http({ method: 'post', path: '/api/datasource/heartbeat', body: writeHeartbeat(heartbeat, key), signal })
+      const body = writeHeartbeat(heartbeat, key)
+      const answer = await http({ method: 'post', path: '/api/datasource/heartbeat', body, signal })
+      // Online, and asked for nothing: its operator would wonder. GXChain's servers don't tell.
+      const sold = (answer as { products?: unknown } | undefined)?.products
+      if (!Array.isArray(sold)) return
+      const before = unsold
+      unsold = heartbeat.products.filter((id) => !sold.includes(id)).join()
+      if (unsold !== '' && unsold !== before)
+        log.warn('offers products that it may not sell at this exchange: it is no member', { account, products: unsold })
     },
     online: () => events.emit('online', { account }),
     offline: () => events.emit('offline', { account }),

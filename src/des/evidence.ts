@@ -11,13 +11,17 @@ import { accountId, optional, productId, readBy, requestName, smallInteger } fro
 
 /** The circumstances of one answer. */
 export interface Evidence {
+  /** 64 hex digits. */
   readonly requestId: string
   /** Which item of the request, from 0. */
   readonly position: number
+  /** What was asked for. */
   readonly productId: number
   /** The product's, when it was asked. */
   readonly version: number
+  /** The merchant. */
   readonly payer: AccountId
+  /** The data source. */
   readonly payee: AccountId
   /** SHA-256 of the unsigned request_params: 64 hex digits. */
   readonly authorisation: string

@@ -21,17 +21,20 @@ export interface HeartbeatsOptions {
   offline(): void
   /** One was not accepted. */
   failed(error: SluiceError): void
+  /** @default systemClock */
   readonly clock?: Clock | undefined
 }
 
 /** Heartbeats that can be started and stopped, again and again. */
 export interface Heartbeats {
+  /** Whether one was accepted within the last 50 seconds. */
   readonly online: boolean
   /**
    * Starts them, if they aren't. Resolves once the first is accepted.
    * @throws what the exchange refused the first with; then they are stopped. `ABORTED` when they are stopped before.
    */
   start(): Promise<void>
+  /** Ends them, and says that it is offline. */
   stop(): void
 }
 

@@ -255,6 +255,82 @@ describe('the market client', () => {
     })
   })
 
+  it('takes a bill as a table, without the mark that a file begins with', async () => {
+    const table = 'productId,productName\r\n1,"学历信息1"\r\n'
+    for (const answer of [table, `\uFEFF${table}`]) {
+      answers['GET /market/bill/month.csv'] = () => new Response(answer, { headers: { 'content-type': 'text/csv' } })
+      expect(await client().monthBillTable('2018-05-01')).toBe(table)
+    }
+    expect(got[0]).toMatchObject({ line: 'GET /market/bill/month.csv?date=2018-05-01', token: 'Bearer t0' })
+    answers['GET /market/bill/month.csv'] = () =>
+      new Response('{"code":"BAD_ARGUMENT","detail":"date: must be a date as 2018-05-01"}', { status: 400 })
+    await expect(client().monthBillTable('May')).rejects.toMatchObject({
+      code: 'BAD_ARGUMENT',
+      message: 'the exchange refused with 400: date: must be a date as 2018-05-01',
+    })
+  })
+
+  it('shows a product as it was, and all that it has been', async () => {
+    const product = (version: number | undefined) => ({
+      productName: `KYC ${version}`,
+      price: { amount: '990000', assetId: '1.1' },
+      categoryId: '1',
+      privacy: false,
+      input: fields,
+      output,
+      ...(version !== undefined && { version }),
+    })
+    answers['GET /market/product/7'] = ({ line }) => done(product(Number(/version=(\d+)/.exec(line)?.[1] ?? 3)))
+    expect(await client().product(7, 2)).toMatchObject({ productName: 'KYC 2', version: 2, categoryId: 1 })
+    got = []
+    expect((await collect(client().versions(7))).map(({ version }) => version)).toEqual([3, 2, 1])
+    for await (const { version } of client().versions(7)) {
+      expect(version).toBe(3)
+      break
+    }
+    expect(got.map(({ line }) => line)).toEqual(
+      ['', '?version=2', '?version=1', ''].map((query) => `GET /market/product/7${query}`),
+    )
+    // A server that keeps no versions.
+    answers['GET /market/product/7'] = () => done(product(undefined))
+    expect((await collect(client().versions(7))).length).toBe(1)
+    await expect(client().product(7, 1)).rejects.toMatchObject({
+      code: 'BAD_MESSAGE',
+      message: 'answer.data.version must be 1, as asked',
+    })
+  })
+
+  it('lists notices, counts them, and marks them as read', async () => {
+    const row = {
+      noticeId: 9,
+      kind: 'vote.opened',
+      details: { voteId: 1, productName: 'KYC认证' },
+      gmtCreated: 1523416611000,
+      read: false,
+    }
+    answers['GET /market/notices'] = ({ line }) =>
+      done(/limit=1$/.test(line) ? [row] : [row, { ...row, noticeId: 8 }], { total: 2 })
+    answers['POST /market/notices/read'] = () => done()
+    const market = client()
+    expect(await collect(market.notices({ unread: true }, { limit: 50 }))).toEqual([row, { ...row, noticeId: 8 }])
+    expect((await collect(market.notices())).length).toBe(2)
+    expect(await market.unreadNotices()).toBe(2)
+    await market.readNotices([9, 8])
+    await market.readNotices('all')
+    expect(got.map(({ line, body }) => [line, body])).toEqual([
+      ['GET /market/notices?unread=1&page=1&limit=50', undefined],
+      ['GET /market/notices?page=1&limit=100', undefined],
+      ['GET /market/notices?unread=1&page=1&limit=1', undefined],
+      ['POST /market/notices/read', { noticeIds: [9, 8] }],
+      ['POST /market/notices/read', { noticeIds: 'all' }],
+    ])
+    answers['GET /market/notices'] = () => done([{ ...row, details: { voteId: null } }], { total: 1 })
+    await expect(collect(market.notices())).rejects.toMatchObject({
+      code: 'BAD_MESSAGE',
+      details: { field: 'answer.data[0].details.voteId' },
+    })
+  })
+
   it('throws what the market refuses with, in an envelope or not', async () => {
     answers['GET /market/bill/total'] = () => ({ code: 0, msg: '余额不足' })
     await expect(client().total()).rejects.toMatchObject({ code: 'PEER_REFUSED', message: 'the market refused: 余额不足' })
@@ -320,12 +396,44 @@ describe('signing in', () => {
     expect(tokens).toBe(4)
   })
 
+  it('says why, where the account is not taken', async () => {
+    answers['POST /signin/token'] = () => new Response('{"code":"UNAUTHENTICATED","detail":"no"}', { status: 401 })
+    await expect(signedIn().recentDays()).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+      message: "1.2.20 can't sign in: signIn.key is another's, or bindAccount was not called",
+      details: { account: '1.2.20', status: 401 },
+    })
+  })
+
   it('signs nothing that is no challenge for the account', async () => {
     for (const text of ['1.2.20|14|https://evil.example/|1509185912120', 'sign in with your account:\n1.2.21\n', '']) {
       answers['POST /signin/challenge'] = () => ({ text, expiresAt: clock.now() + 60_000 })
       await expect(signedIn().recentDays()).rejects.toEqual(coded('BAD_MESSAGE'))
     }
     expect(tokens).toBe(0)
+  })
+
+  it('is ended at the exchange, and begins anew with the next call', async () => {
+    const out: (string | null)[] = []
+    answers['POST /signin/out'] = ({ token }) => (out.push(token), {})
+    const market = signedIn()
+    await market.signOut()
+    expect(got).toEqual([])
+    await market.recentDays()
+    await market.signOut()
+    await market.signOut()
+    expect([out, tokens]).toEqual([['Bearer t1'], 1])
+    await market.recentDays()
+    expect(tokens).toBe(2)
+    // One that has ended already is as good; any other failure is told.
+    answers['POST /signin/out'] = () => new Response('', { status: 401 })
+    await market.signOut()
+    answers['POST /signin/out'] = () => new Response('', { status: 404 })
+    await expect(client().signOut()).rejects.toEqual(coded('NOT_FOUND'))
+    answers['POST /signin/out'] = ({ token }) => (out.push(token), {})
+    await client().signOut()
+    await client({ token: undefined }).signOut()
+    expect(out).toEqual(['Bearer t1', 'Bearer t0'])
   })
 
   it('is not for who has a token', () => {

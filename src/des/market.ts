@@ -1,5 +1,6 @@
 /**
- * The market of an exchange, as a page or a back office calls it: accounts, products, votes and bills (seed 001, 1.1 to 1.17).
+ * The market of an exchange, as a page or a back office calls it: accounts, products, votes and bills (seed 001, 1.1 to 1.17),
+ * and notices.
  * @module
  */
 import type { AxiosInstance } from 'axios'
@@ -130,6 +131,13 @@ const totals = v.object({
   balance: nullable(money),
   average: nullable(money),
 })
+const notice = v.object({
+  noticeId: count,
+  kind: text,
+  details: v.record(text, v.union([text, v.number()], 'must be text or a number')),
+  gmtCreated: count,
+  read: v.boolean('must be true or false'),
+})
 const list = <const S extends v.GenericSchema>(item: S) =>
   v.pipe(
     v.array(item as v.GenericSchema<unknown, v.InferOutput<S>>, 'must be a list'),
@@ -160,81 +168,116 @@ export type ExchangeRow = v.InferOutput<typeof exchangeRow>
 export type ProductBill = v.InferOutput<typeof productBill>
 /** Sums of a day, a month or of all time (1.15 to 1.17), in decimal text; null for what is not counted there. */
 export type BillTotals = v.InferOutput<typeof totals>
+/**
+ * Something that the merchant should know, such as a vote that waits for it. `kind` is `vote.opened`, `vote.passed`,
+ * `vote.rejected`, `vote.expired`, `member.joined`, or another of a later server; `details` say what it is about: `voteId`,
+ * `productId`, `productName`, `type`, `requester`, `expireAt`. `gmtCreated` is in milliseconds.
+ */
+export type Notice = v.InferOutput<typeof notice>
 
 /** A product to publish (1.3). */
 export interface NewProduct {
+  /** One line, up to 100 characters. */
   readonly productName: string
+  /** Up to 2000 characters. */
   readonly briefDesc: string
+  /** One of {@link MarketClient.categories}. */
   readonly categoryId: number
   /** Where it is sold: 0 alliance, 1 free market. @default 0 */
   readonly shareStatus?: 0 | 1 | undefined
-  /** How much of its members must agree, above 0 and up to 1. */
+  /** How much of its members must agree, above 0 and up to 1, with up to four decimals. */
   readonly voteThreshold: number
   /** In the smallest unit of the asset. */
   readonly price: { readonly amount: bigint; readonly assetId: AssetId }
+  /** Whether it touches personal data: answers are waited for longer then. */
   readonly privacy: boolean
+  /** What merchants send, by the names of the fields. */
   readonly input: FieldSpecs
+  /** What data sources answer. */
   readonly output: FieldSpecs
+  /** PNG, JPEG or WebP in base64, up to 256 kB, as a data URL or bare. @default none */
   readonly logoImgBase64?: string | undefined
 }
-/** What is to change of a product (1.6). */
+/** What is to change of a product (1.6); what is left out stays, an empty logo takes it away. */
 export type ProductUpdate = Partial<Omit<NewProduct, 'shareStatus' | 'voteThreshold'>>
 
 /** What a merchant may change of its profile: what is left out stays, empty text takes away. */
 export interface ProfileChange {
+  /** The company: one line, up to 200 characters. */
   readonly merchantName?: string | undefined
+  /** Who answers for it: one line, up to 100 characters. */
   readonly authorizerName?: string | undefined
   /** Its website. */
   readonly merchantAddress?: string | undefined
+  /** Where notices are sent. */
   readonly email?: string | undefined
+  /** PNG, JPEG or WebP in base64, up to 256 kB. */
   readonly logoImgBase64?: string | undefined
 }
 
-/** Days from the first to the last, both counted: `2018-01-01`. */
+/** Days from the first to the last, both counted: `2018-01-01`. They begin when the bills' do: at midnight UTC+8. */
 export interface Days {
+  /** @default the first there is */
   readonly from?: string | undefined
+  /** @default today */
   readonly to?: string | undefined
 }
 /** How to turn pages. */
 export interface PageOptions {
   /** Rows of one page, 100 at most. @default 100 */
   readonly limit?: number | undefined
+  /** Ends the turning. @default none */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
  * The market's calls.
  *
- * All of them throw `CONNECTION_FAILED`, `UNAUTHENTICATED`, `NOT_ALLOWED`, `BAD_MESSAGE` and the market's own refusals.
+ * All of them throw `CONNECTION_FAILED`, `UNAUTHENTICATED`, `NOT_ALLOWED`, `BAD_ARGUMENT` naming what of the call is wrong,
+ * `BAD_MESSAGE` for what is no market's answer, and the market's own refusals, with its sentence, the HTTP `status` and the
+ * plain values of its details.
  */
 export interface MarketClient {
   /**
    * Binds an account of the chain to a merchant (1.1), with the account's key.
    * @param binding.serviceUrl where it answers questions as a data source; empty if it only buys.
+   * @throws `BAD_SIGNATURE`, also when this computer's clock is off by three seconds; `ACCOUNT_NOT_FOUND`; `CONFLICT` if
+   * either is bound to another.
    */
   bindAccount(binding: { account: AccountId; key: string | GrapheneKey; merchantId: number; serviceUrl: string }): Promise<void>
   /** What the merchant that has signed in says of itself. */
   profile(): Promise<MerchantProfile>
   /** Changes what it says of itself. */
   changeProfile(change: ProfileChange): Promise<void>
-  /** Adds a category (1.2); takes the operator's token. */
+  /** Adds a category (1.2); takes the operator's token. @throws `CONFLICT` if there is one of that name. */
   createCategory(categoryName: string): Promise<Category>
   /** All categories. */
   categories(): Promise<readonly Category[]>
   /** Publishes a product (1.3). @returns its number, which older servers don't tell. */
   createProduct(product: NewProduct): Promise<{ readonly productId?: number | undefined }>
-  /** Invites merchants to sell a product that one sells oneself (1.4). */
+  /**
+   * Invites merchants, by their numbers, to sell a product that one sells oneself (1.4).
+   * @throws `NO_SUCH_PRODUCT`; `ACCOUNT_NOT_FOUND` for one that is bound to no account; `CONFLICT`.
+   */
   inviteMembers(productId: number, members: readonly number[]): Promise<OpenedVote>
-  /** Asks to be let in among a product's sellers (1.4). */
+  /**
+   * Asks to be let in among a product's sellers (1.4).
+   * @throws `NO_SUCH_PRODUCT`; `CONFLICT` while one is voted about already; `APPLICANT_LOCKED_OUT` with `until` in its details.
+   */
   applyToSell(productId: number): Promise<OpenedVote>
-  /** Proposes a change of a product (1.6). */
+  /** Proposes a change of a product that one sells (1.6). @throws `NO_SUCH_PRODUCT`; `CONFLICT` while another is voted about. */
   updateProduct(productId: number, update: ProductUpdate): Promise<OpenedVote>
-  /** Votes (1.7). */
+  /** Votes (1.7). @throws `NO_SUCH_VOTE`, `VOTED_ALREADY`, `VOTE_ENDED` */
   vote(voteId: number, agree: boolean): Promise<void>
   /** The products of a category (1.8), page by page: `shareStatus` is 0 for the alliance, 1 for the free market. */
   products(categoryId: number, shareStatus: 0 | 1, options?: PageOptions): AsyncIterable<ProductSummary>
-  /** A product (1.9). @throws `NO_SUCH_PRODUCT` */
-  product(productId: number): Promise<ProductDetails>
+  /**
+   * A product (1.9), as it is or as it was in a version, counted from 1.
+   * @throws `NO_SUCH_PRODUCT`; `BAD_MESSAGE` from a server that keeps no versions and gives the newest.
+   */
+  product(productId: number, version?: number): Promise<ProductDetails>
+  /** All versions of a product, the newest first, each asked for when its turn comes. @throws `NO_SUCH_PRODUCT` */
+  versions(productId: number): AsyncIterable<ProductDetails>
   /** Votes about a product, or all (1.10), page by page: those one has not voted in, those that passed, or were rejected. */
   votes(productId: number | 'all', which: 'open' | 'passed' | 'rejected', options?: PageOptions): AsyncIterable<VoteSummary>
   /** A vote (1.11). @throws `NO_SUCH_VOTE` */
@@ -250,14 +293,27 @@ export interface MarketClient {
     },
     options?: PageOptions,
   ): AsyncIterable<ExchangeRow>
-  /** What each product has cost in the month of a day (1.14). */
+  /** What each product has cost in the month of a day (1.14), such as `2018-05-01`. */
   monthBill(date: string): Promise<readonly ProductBill[]>
+  /** The same as a table for spreadsheets: CSV (RFC 4180) with a header, without the byte order mark that a file begins with. */
+  monthBillTable(date: string): Promise<string>
   /** Sums of the month of a day (1.15). */
   monthTotal(date: string): Promise<BillTotals>
   /** The last 30 days, the newest first (1.16). */
   recentDays(): Promise<readonly BillTotals[]>
   /** Sums of all time, and of each product (1.17). */
   total(): Promise<{ readonly overview: BillTotals; readonly productList: readonly ProductBill[] }>
+  /** What the merchant should know, page by page, the newest first. What is marked meanwhile moves the pages of unread ones. */
+  notices(filter?: { readonly unread?: boolean | undefined }, options?: PageOptions): AsyncIterable<Notice>
+  /** How many notices are not marked as read. */
+  unreadNotices(): Promise<number>
+  /** Marks notices as read, 1000 at most at once; others' are left alone. */
+  readNotices(noticeIds: readonly number[] | 'all'): Promise<void>
+  /**
+   * Ends the token at the exchange. With `signIn` the next call that needs one signs in again; without, it is refused.
+   * Nothing happens to who is not signed in. @throws `NOT_FOUND` from an exchange that signs in by other means.
+   */
+  signOut(): Promise<void>
 }
 
 /** The code of an envelope that holds an answer. */
@@ -294,7 +350,15 @@ export function createMarketClient({ baseUrl, token, signIn, http, clock = syste
       })
     }
     const body = { account, text, signature: signText(text, key) }
-    return readBy(granted, await call({ method: 'post', path: '/signin/token', body }), 'answer')
+    const answer = await call({ method: 'post', path: '/signin/token', body }).catch((error: unknown) => {
+      if (!isSluiceError(error, 'UNAUTHENTICATED')) throw error
+      throw new SluiceError(
+        'UNAUTHENTICATED',
+        `${account} can't sign in: signIn.key is another's, or bindAccount was not called`,
+        { cause: error, details: { ...error.details, account } },
+      )
+    })
+    return readBy(granted, answer, 'answer')
   }
 
   /** @param stale a token that is not taken any more. */
@@ -309,23 +373,30 @@ export function createMarketClient({ baseUrl, token, signIn, http, clock = syste
   }
 
   /**
-   * Makes a call and takes its envelope off.
+   * Makes a call, as who has signed in.
    * @param signsIn false for a call that whoever can't sign in yet may make.
    */
-  async function ask(request: Call, signsIn = true): Promise<{ data: unknown; total: number | undefined }> {
+  async function send<T>(request: Call, read: (answer: unknown) => T, signsIn = true): Promise<T> {
     for (let stale: string | undefined; ; ) {
       const used = signsIn ? await bearer(stale) : token
       try {
-        const answer = await call({ ...request, ...(used !== undefined && { headers: { authorization: `Bearer ${used}` } }) })
-        const { code, msg = '', data, total } = readBy(envelope, answer, 'answer')
-        if (Number(code) === DONE) return { data, total }
-        throw new SluiceError(codeOf(code) ?? 'PEER_REFUSED', `the market refused${msg === '' ? '' : `: ${msg.slice(0, 200)}`}`)
+        return read(await call({ ...request, headers: bearing(used) }))
       } catch (error) {
         // Signed out there, for whatever reason: once more with a new token.
         if (!signer || stale !== undefined || !isSluiceError(error, 'UNAUTHENTICATED')) throw error
         stale = used
       }
     }
+  }
+
+  /** Makes a call and takes its envelope off. */
+  const ask = (request: Call, signsIn?: boolean): Promise<{ data: unknown; total: number | undefined }> => {
+    const read = (answer: unknown) => {
+      const { code, msg = '', data, total } = readBy(envelope, answer, 'answer')
+      if (Number(code) === DONE) return { data, total }
+      throw new SluiceError(codeOf(code) ?? 'PEER_REFUSED', `the market refused${msg === '' ? '' : `: ${msg.slice(0, 200)}`}`)
+    }
+    return send(request, read, signsIn)
   }
 
   const get = (path: string, query: Readonly<Record<string, string | number | undefined>> = {}, signal?: AbortSignal) =>
@@ -352,12 +423,28 @@ export function createMarketClient({ baseUrl, token, signIn, http, clock = syste
     }
   }
 
+  async function product(id: number, version?: number): Promise<ProductDetails> {
+    const details = readBy(productDetails, (await get(`/market/product/${id}`, { version })).data, 'answer.data')
+    // Its price and fields would be taken for those of another.
+    if (version === undefined || details.version === version) return details
+    throw new SluiceError('BAD_MESSAGE', `answer.data.version must be ${version}, as asked`, {
+      details: { field: 'answer.data.version', productId: id, version },
+    })
+  }
+
   return {
     async bindAccount({ account, key, merchantId, serviceUrl }) {
       const timestamp = clock.now()
       const signature = signText([account, merchantId, serviceUrl, timestamp].join('|'), keyOf(key))
       // Nobody can sign in for an account that is not bound yet.
-      await ask({ method: 'post', path: '/market/account/bind', body: { accountId: account, merchantId, serviceUrl, timestamp, signature } }, false)
+      await ask(
+        {
+          method: 'post',
+          path: '/market/account/bind',
+          body: { accountId: account, merchantId, serviceUrl, timestamp, signature },
+        },
+        false,
+      )
     },
     profile: async () => readBy(profile, (await get('/market/merchant/profile')).data, 'answer.data'),
     async changeProfile(change) {
@@ -378,7 +465,12 @@ export function createMarketClient({ baseUrl, token, signIn, http, clock = syste
     },
     products: (categoryId, shareStatus, options) =>
       pages(`/market/product/list/${categoryId}/${shareStatus}`, {}, ['page', 'limit'], productSummary, options),
-    product: async (productId) => readBy(productDetails, (await get(`/market/product/${productId}`)).data, 'answer.data'),
+    product,
+    async *versions(productId) {
+      const newest = await product(productId)
+      yield newest
+      for (let version = (newest.version ?? 1) - 1; version >= 1; version--) yield product(productId, version)
+    },
     votes: (productId, which, options) =>
       pages(`/market/product/${productId}/votes/${VOTES[which]}`, {}, ['page', 'limit'], voteSummary, options),
     voteDetails: async (voteId) => readBy(voteDetails, (await get(`/market/product/votes/${voteId}`)).data, 'answer.data'),
@@ -410,6 +502,10 @@ export function createMarketClient({ baseUrl, token, signIn, http, clock = syste
       ])
       return readBy(nested, data, 'answer.data')
     },
+    async monthBillTable(date) {
+      const path = `/market/bill/month.csv${queryText({ date })}`
+      return send({ method: 'get', path, as: 'text', attempts: 3 }, (table) => table as string)
+    },
     monthTotal: async (date) => readBy(totals, (await get('/market/bill/monthTotal', { date })).data, 'answer.data'),
     recentDays: async () => readBy(list(totals), (await get('/market/bill/recent')).data, 'answer.data'),
     total: async () =>
@@ -418,6 +514,26 @@ export function createMarketClient({ baseUrl, token, signIn, http, clock = syste
         (await get('/market/bill/total')).data,
         'answer.data',
       ),
+    notices: ({ unread = false } = {}, options) =>
+      pages('/market/notices', { unread: unread ? 1 : undefined }, ['page', 'limit'], notice, options),
+    async unreadNotices() {
+      const { total } = await get('/market/notices', { unread: 1, page: 1, limit: 1 })
+      return readBy(count, total, 'answer.total')
+    },
+    async readNotices(noticeIds) {
+      await post('/market/notices/read', { noticeIds }, v.unknown())
+    },
+    async signOut() {
+      const used = signer ? (await session?.catch(() => undefined))?.token : token
+      session = undefined
+      if (used === undefined) return
+      try {
+        await call({ method: 'post', path: '/signin/out', headers: bearing(used), attempts: 3 })
+      } catch (error) {
+        // It has ended already.
+        if (!isSluiceError(error, 'UNAUTHENTICATED')) throw error
+      }
+    },
   }
 }
 
@@ -433,6 +549,10 @@ function decimalText(value: number): string {
 /** Signs a text as the account's key does: 65 bytes in hex. */
 function signText(text: string, key: GrapheneKey): string {
   return toHex(key.sign(textDigest(text))).slice(2)
+}
+
+function bearing(token: string | undefined): { authorization?: string } {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` }
 }
 
 function keyOf(key: string | GrapheneKey): GrapheneKey {

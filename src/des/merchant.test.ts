@@ -226,6 +226,41 @@ describe('waiting', () => {
     ])
   })
 
+  it('looks once in a while where the exchange does not say that it heeds so many, and lets it wait elsewhere', async () => {
+    await addSource('1.2.11', slow(700))
+    await addSource('1.2.12', slow(20_000))
+    const polls = (from: number) => exchange.queries.slice(from).filter((each) => each.startsWith('wait='))
+    const merchant = merchantOf()
+    exchange.heedsEnough = false
+    expect((await merchant.query(1, { name: 'x' }, { minResults: 1 })).spent).toBe(100_000n)
+    // 200 ms at a time.
+    expect(polls(0).length).toBeGreaterThanOrEqual(3)
+    expect(new Set(polls(0))).toEqual(new Set(['wait=200&enough=1']))
+    exchange.heedsEnough = true
+    let before = exchange.queries.length
+    expect((await merchant.query(1, { name: 'x' }, { minResults: 1 })).spent).toBe(100_000n)
+    expect(polls(before)).toEqual(['wait=200&enough=1', expect.stringMatching(/^wait=7\d{3}&enough=1$/)])
+    // It remembers, and asks for no more than a request can have.
+    before = exchange.queries.length
+    await expect(merchant.query(1, { name: 'x' }, { minResults: 100, timeout: 900 })).rejects.toEqual(coded('TIMEOUT'))
+    expect(polls(before)).toEqual([expect.stringMatching(/^wait=(900|8\d\d)&enough=64$/)])
+  })
+
+  it('is not begun with nonsense, and nothing is paid then', async () => {
+    await addSource('1.2.11', yes)
+    for (const [options, message] of [
+      [{ minResults: 0 }, 'minResults must be a whole number from 1'],
+      [{ minResults: 1.5 }, 'minResults must be a whole number from 1'],
+      [{ timeout: 0 }, 'timeout must be milliseconds above zero'],
+      [{ timeout: NaN }, 'timeout must be milliseconds above zero'],
+      [{ idempotencyKey: 'two words' }, 'idempotencyKey must be 1 to 255 visible ASCII characters'],
+      [{ idempotencyKey: 'a\nb' }, 'idempotencyKey must be 1 to 255 visible ASCII characters'],
+    ] as const) {
+      await expect(merchantOf().query(1, { name: 'x' }, options)).rejects.toMatchObject({ code: 'BAD_ARGUMENT', message })
+    }
+    expect(exchange.created).toEqual([])
+  })
+
   it("ends at its deadline, and goes on by the request's name", async () => {
     await addSource('1.2.11', slow(600))
     const merchant = merchantOf()
@@ -242,11 +277,21 @@ describe('waiting', () => {
     })
   })
 
-  it('ends when its caller has enough of it', async () => {
-    await addSource('1.2.11', slow(5_000))
-    const stop = new AbortController()
-    setTimeout(() => stop.abort(), 100)
-    await expect(merchantOf().query(1, { name: 'x' }, { signal: stop.signal })).rejects.toEqual(coded('ABORTED'))
+  it('ends when its caller has enough of it, and tells how to go on', async () => {
+    const named = { code: 'ABORTED', details: { requestId: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown } }
+    const asked = new AbortController()
+    await addSource('1.2.11', () => {
+      // Its answer to `createRequest` is there by then.
+      setTimeout(() => asked.abort(), 200)
+      return slow(5_000)()
+    })
+    await expect(merchantOf().query(1, { name: 'x' }, { signal: asked.signal })).rejects.toMatchObject(named)
+    const sent = new AbortController()
+    exchange.intercept = (_, path) => {
+      if (path.includes('create')) sent.abort()
+      return undefined
+    }
+    await expect(merchantOf().query(1, { name: 'x' }, { signal: sent.signal })).rejects.toMatchObject(named)
   })
 
   it('polls ever more rarely where the exchange answers at once', async () => {
@@ -308,6 +353,17 @@ describe('a request', () => {
       exchange.intercept = (_, path) => (path.includes('create') ? new Response(body, { status }) : undefined)
       await expect(merchantOf().createRequest(1, { name: 'x' })).rejects.toMatchObject({ code, message, details: { status } })
     }
+    // With what its problem says beside the sentence: plain values, a few of them.
+    const details = { field: 'memo', until: 5, nested: {}, 'no name': 1, status: 1, long: 'x'.repeat(1000) }
+    exchange.intercept = (_, path) =>
+      path.includes('create') ? new Response(JSON.stringify({ code: 'CONFLICT', details }), { status: 409 }) : undefined
+    await expect(merchantOf().createRequest(1, { name: 'x' })).rejects.toMatchObject({
+      details: { field: 'memo', until: 5, status: 409, long: 'x'.repeat(200), baseUrl: exchange.url },
+    })
+    const refused = await merchantOf()
+      .createRequest(1, { name: 'x' })
+      .catch((error: unknown) => (error as { details: object }).details)
+    expect(Object.keys(refused).sort()).toEqual(['baseUrl', 'field', 'long', 'retryAfter', 'status', 'until'])
   })
 
   it('can be called off while it is not forwarded', async () => {
@@ -317,6 +373,8 @@ describe('a request', () => {
     const merchant = merchantOf()
     const { requestId } = await merchant.createRequest(1, { name: 'x' })
     expect(await merchant.cancel(requestId)).toBe(1)
+    // Said to be no form, which it would be by axios.
+    expect(exchange.types.at(-1)).toBeNull()
     go()
     expect(await merchant.getResult(requestId)).toMatchObject({
       status: 'FAIL',
@@ -346,4 +404,6 @@ it('an exchange that is not there, or none, is told so', async () => {
   }
   expect(() => createMerchant({ account: '1.3.1' as '1.2.1', key, baseUrl: '' })).toThrow(coded('BAD_ARGUMENT'))
   expect(() => createMerchant({ account: '1.2.1', key: 'x', baseUrl: '' })).toThrow(coded('BAD_KEY'))
+  for (const baseUrl of ['', 'des.example', 'ftp://des.example', 'http://'])
+    expect(() => merchantOf({ baseUrl })).toThrow('baseUrl must be an address such as https://des.example')
 })

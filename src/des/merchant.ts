@@ -70,10 +70,13 @@ export interface RequestOptions {
   /** The version of the product that the caller knows: another is refused with `PRODUCT_CHANGED`. @default the one seen */
   readonly version?: number | undefined
   /**
-   * A name for this request, sent as `Idempotency-Key`: an exchange that heeds it refuses a second request of the same name.
+   * A name for this request, sent as `Idempotency-Key`: 1 to 255 visible ASCII characters. For a caller that may have to ask
+   * again without knowing whether it has asked: a second request of the same name within a day is refused with `KEY_REUSED`,
+   * whose details hold the `requestId` of the first, for {@link Merchant.getResult}. Older exchanges pay no heed to it.
    * Repetitions within this call need none. @default none
    */
   readonly idempotencyKey?: string | undefined
+  /** Calls it off; what is sent by then goes on, and the error's details hold its `requestId`. @default none */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -83,6 +86,7 @@ export interface WaitOptions {
   readonly minResults?: number | undefined
   /** Milliseconds. @default 8000; 120000 for a product that touches privacy */
   readonly timeout?: number | undefined
+  /** Ends the waiting; the request goes on. @default none */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -100,13 +104,18 @@ export interface QueryOptions extends RequestOptions, WaitOptions {}
 
 /** What one data source answered. */
 export type SourceAnswer = {
+  /** Who answered: `1.2.N`. */
   readonly datasource: AccountId
   /** What the exchange says of it. */
   readonly comment?: string | undefined
-  /** The transfer that paid for it. */
+  /** The transfer that paid for it: 40 hex digits on GXChain, 64 elsewhere; without a chain the authorisation's digest. */
   readonly txid?: string | undefined
 } & (
-  | { readonly status: 'SUCCESS'; readonly data: unknown }
+  | {
+    readonly status: 'SUCCESS'
+    /** The output as the data source wrote it, by the JSON of the wire: whole numbers past 2^53 are `bigint`. */
+    readonly data: unknown
+  }
   | {
     /** `BAD_ANSWER`: paid for, but it doesn't open, or isn't what the product promises; `comment` says what is wrong. */
     readonly status: Exclude<SourceState, 'SUCCESS'> | 'BAD_ANSWER'
@@ -116,11 +125,13 @@ export type SourceAnswer = {
 
 /** What became of a request. */
 export interface Answers {
+  /** 64 hex digits here; a CID at other exchanges. */
   readonly requestId: string
   /** `IN_PROGRESS` where {@link WaitOptions.minResults} was enough. */
   readonly status: RequestState
   /** How many data sources were asked. */
   readonly total: number
+  /** Each of them, in the order in which they were asked. */
   readonly datasources: readonly SourceAnswer[]
 }
 
@@ -132,6 +143,7 @@ export interface PaidAnswers extends Answers {
 
 /** A request that the exchange has taken. */
 export interface CreatedRequest {
+  /** For {@link Merchant.getResult}, `cancel` and `evidence`: whoever knows it can ask, too. */
   readonly requestId: string
   /** The product as it was when it was asked for. */
   readonly product: ProductAnswer
@@ -143,21 +155,25 @@ export interface CreatedRequest {
  * A buyer of data.
  *
  * All calls throw `CONNECTION_FAILED`, `OVERLOADED`, `ABORTED`, `BAD_MESSAGE` for what is no exchange's answer, and the
- * exchange's own refusals.
+ * exchange's own refusals, with its sentence, the HTTP `status` and the plain values of its details.
+ *
+ * Source: seed 001, 2.2 to 2.4.
  */
 export interface Merchant {
+  /** Who asks and pays. */
   readonly account: AccountId
   /** What a product costs and asks, and who sells it now. @throws `NO_SUCH_PRODUCT` */
   getProduct(productId: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<ProductAnswer>
   /**
    * Asks data sources: checks the input, seals it for each of them, signs what each is paid, and sends it.
-   * @throws `BAD_ARGUMENT` naming a field of the input; `PRICE_MISMATCH` above `maxSpend`; `PRODUCT_CHANGED`;
-   * `SOURCE_OFFLINE`; `BALANCE_SHORT`. When the outcome is unknown the details hold the `requestId` to ask for.
+   * @param params - the input, as the product's `input` wants it: fields by name.
+   * @throws `BAD_ARGUMENT` naming an option or a field of the input; `PRICE_MISMATCH` above `maxSpend`; `PRODUCT_CHANGED`;
+   * `SOURCE_OFFLINE`; `BALANCE_SHORT`; `KEY_REUSED`. When the outcome is unknown the details hold the `requestId` to ask for.
    */
   createRequest(productId: number, params: Readonly<Record<string, unknown>>, options?: RequestOptions): Promise<CreatedRequest>
   /**
    * Waits for a request's answers and opens them.
-   * @throws `TIMEOUT` with the `requestId` in its details: call it again to go on. `NO_SUCH_REQUEST`.
+   * @throws `TIMEOUT`; `NO_SUCH_REQUEST`. Details of all errors hold the `requestId`: call it again to go on.
    */
   getResult(requestId: string, options: ResultOptions & { readonly product: ProductAnswer }): Promise<PaidAnswers>
   /** The same without the product: answers are opened, and not held against anything. */
@@ -169,8 +185,13 @@ export interface Merchant {
    * @returns how many data sources won't be asked. @throws `NO_SUCH_REQUEST`
    */
   cancel(requestId: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<number>
-  /** What proves the answers that were paid for; `verifyEvidence` checks each. @throws `NO_SUCH_REQUEST` */
-  evidence(requestId: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<readonly EvidenceItem[]>
+  /**
+   * What proves the answers that were paid for; `verifyEvidence` checks each.
+   * @param name - the `requestId`, or the CID of one answer (`Qm…` or `bafy…`), for that one alone; older exchanges know
+   * `requestId`s only.
+   * @throws `NO_SUCH_REQUEST`
+   */
+  evidence(name: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<readonly EvidenceItem[]>
 }
 
 /** Milliseconds that answers are waited for, and the same for products that touch privacy. */
@@ -179,7 +200,7 @@ const [TIMEOUT, PRIVACY_TIMEOUT] = [8_000, 120_000]
 const [EXPIRES_IN, MAX_EXPIRES_IN] = [30 * 60_000, 24 * 3600_000]
 /** Milliseconds for one answer of a long poll: proxies on the way cut what lasts longer. */
 const MAX_WAIT = 20_000
-/** The same for who doesn't wait for all of the answers. */
+/** The same for who wants some of the answers from an exchange that answers late until it has all of them. */
 const SHORT_WAIT = 200
 /** Milliseconds between two polls at first, and at most. */
 const [FIRST_PAUSE, LONGEST_PAUSE] = [60, 1_000]
@@ -188,7 +209,7 @@ const ATTEMPTS = 3
 
 /**
  * Creates a buyer.
- * @throws `BAD_KEY`, `BAD_ARGUMENT` for a bad account.
+ * @throws `BAD_KEY`; `BAD_ARGUMENT` for a bad account or `baseUrl`.
  * @example
  * ```ts
  * const merchant = createMerchant({ account: '1.2.20', key: '5K25…', baseUrl: 'https://des.example' })
@@ -200,6 +221,8 @@ export function createMerchant(options: MerchantOptions): Merchant {
   assertArgument(isAccountId(account), 'account', 'an account 1.2.N')
   const key = typeof options.key === 'string' ? keyFromWif(options.key) : options.key
   const http = createHttp({ baseUrl, http: options.http, clock })
+  /** Whether the exchange has said so: older ones don't. */
+  let knowsEnough = false
 
   const merchant: Merchant = {
     account,
@@ -208,6 +231,11 @@ export function createMerchant(options: MerchantOptions): Merchant {
     },
 
     async createRequest(productId, params, { signal, idempotencyKey, ...terms } = {}) {
+      assertArgument(
+        idempotencyKey === undefined || /^[\x21-\x7e]{1,255}$/.test(idempotencyKey),
+        'idempotencyKey',
+        '1 to 255 visible ASCII characters',
+      )
       const product = await merchant.getProduct(productId, { signal })
       const { items, version, sources } = await authorise(product, params, terms)
       // Known before it is sent: who loses the answer can ask what became of it.
@@ -219,6 +247,8 @@ export function createMerchant(options: MerchantOptions): Merchant {
         const answer = await http({ method: 'post', path, body: writeRequest(items), headers, signal, attempts: ATTEMPTS })
         return { requestId: readCreated(answer), product, sources }
       } catch (error) {
+        // Whoever calls it off has asked all the same, perhaps.
+        if (isSluiceError(error, 'ABORTED')) throw withName(error, requestId)
         if (!isOutcomeUnknown(error)) throw error
         throw new SluiceError('CONNECTION_LOST', `nobody knows whether the exchange has taken request ${requestId}`, {
           cause: error,
@@ -229,11 +259,7 @@ export function createMerchant(options: MerchantOptions): Merchant {
 
     getResult: (async (requestId: string, { product, minResults, timeout, signal }: ResultOptions = {}) => {
       assertName(requestId)
-      assertArgument(
-        minResults === undefined || (Number.isSafeInteger(minResults) && minResults > 0),
-        'minResults',
-        'a whole number from 1',
-      )
+      assertWait({ minResults, timeout })
       const ms = timeout ?? (product?.product.privacy ? PRIVACY_TIMEOUT : TIMEOUT)
       const result = await wait(requestId, minResults ?? Infinity, ms, signal)
       const datasources = await Promise.all(result.datasources.map((each) => open(requestId, each, result, product)))
@@ -244,6 +270,8 @@ export function createMerchant(options: MerchantOptions): Merchant {
     }) as Merchant['getResult'],
 
     async query(productId, params, options = {}) {
+      // Before anything is paid.
+      assertWait(options)
       const { requestId, product } = await merchant.createRequest(productId, params, options)
       const { minResults, timeout, signal } = options
       return merchant.getResult(requestId, { product, minResults, timeout, signal })
@@ -255,9 +283,9 @@ export function createMerchant(options: MerchantOptions): Merchant {
       return readBy(v.object({ cancelled: smallInteger(0) }), answer, 'answer').cancelled
     },
 
-    async evidence(requestId, { signal } = {}) {
-      assertName(requestId)
-      return readEvidence(await http({ method: 'get', path: `/api/request/${requestId}/evidence`, signal, attempts: ATTEMPTS }))
+    async evidence(name, { signal } = {}) {
+      assertName(name, 'name')
+      return readEvidence(await http({ method: 'get', path: `/api/request/${name}/evidence`, signal, attempts: ATTEMPTS }))
     },
   }
   return merchant
@@ -271,7 +299,7 @@ export function createMerchant(options: MerchantOptions): Merchant {
     const { maxSpend, expiresIn = EXPIRES_IN, version = product.version } = terms
     assertArgument(expiresIn >= 1000 && expiresIn <= MAX_EXPIRES_IN, 'expiresIn', `from 1000 to ${MAX_EXPIRES_IN} ms`)
     if (product.version !== undefined && version !== product.version) {
-      throw new SluiceError('PRODUCT_CHANGED', `product ${product.productId} is at version ${product.version}`, {
+      throw new SluiceError('PRODUCT_CHANGED', `product ${product.productId} is in version ${product.version}, not ${version}`, {
         details: { productId: product.productId, version: product.version, wanted: version },
       })
     }
@@ -298,7 +326,8 @@ export function createMerchant(options: MerchantOptions): Merchant {
     }
     const cost = product.price.amount * BigInt(asked.length)
     if (maxSpend !== undefined && cost > maxSpend) {
-      throw new SluiceError('PRICE_MISMATCH', `${asked.length} answers cost ${cost}, more than maxSpend ${maxSpend}`, {
+      const answers = asked.length === 1 ? 'an answer costs' : `${asked.length} answers cost`
+      throw new SluiceError('PRICE_MISMATCH', `${answers} ${cost}, more than maxSpend ${maxSpend}`, {
         details: { cost, maxSpend, sources: asked.length },
       })
     }
@@ -335,15 +364,16 @@ export function createMerchant(options: MerchantOptions): Merchant {
   function wait(requestId: string, minResults: number, ms: number, signal: AbortSignal | undefined): Promise<RequestResult> {
     return withDeadline({ what: `the result of request ${requestId}`, ms, signal, clock }, async (stop) => {
       const end = clock.now() + ms
-      // An exchange answers late until all is over: who wants less has to look in between.
-      const longest = minResults === Infinity ? MAX_WAIT : SHORT_WAIT
+      const some = minResults === Infinity ? '' : `&enough=${Math.min(minResults, MAX_REQUEST_ITEMS)}`
       let pause = FIRST_PAUSE
       for (let failures = 0; ; ) {
         const asked = clock.now()
         try {
-          const late = Math.max(0, Math.min(longest, end - asked))
-          const path = `/api/request/${requestId}?wait=${late}`
-          const result = readResult(await http({ method: 'get', path, signal: stop, timeout: late + TIMEOUT }))
+          const late = Math.max(0, Math.min(some === '' || knowsEnough ? MAX_WAIT : SHORT_WAIT, end - asked))
+          const path = `/api/request/${requestId}?wait=${late}${some}`
+          const answer = await http({ method: 'get', path, signal: stop, timeout: late + TIMEOUT })
+          const result = readResult(answer)
+          if (some !== '') knowsEnough = 'enough' in (answer as object)
           failures = 0
           const { status, datasources } = result
           if (status !== 'IN_PROGRESS' || datasources.filter((each) => each.status === 'SUCCESS').length >= minResults)
@@ -359,8 +389,8 @@ export function createMerchant(options: MerchantOptions): Merchant {
         pause = Math.min(pause * 1.5, LONGEST_PAUSE)
       }
     }).catch((error: unknown) => {
-      if (!isSluiceError(error, 'TIMEOUT')) throw error
-      throw new SluiceError('TIMEOUT', error.shortMessage, { cause: error, details: { ...error.details, requestId } })
+      // Whoever asked by `query` has no other way to go on.
+      throw isSluiceError(error) ? withName(error, requestId) : error
     })
   }
 
@@ -406,13 +436,27 @@ function assertSameKey(product: ProductAnswer | undefined, datasource: AccountId
   })
 }
 
+/** The same error, which tells the request as well. */
+function withName(error: SluiceError, requestId: string): SluiceError {
+  return new SluiceError(error.code, error.shortMessage, { cause: error, details: { ...error.details, requestId } })
+}
+
+function assertWait({ minResults, timeout }: WaitOptions): void {
+  assertArgument(
+    minResults === undefined || (Number.isSafeInteger(minResults) && minResults > 0),
+    'minResults',
+    'a whole number from 1',
+  )
+  assertArgument(timeout === undefined || timeout > 0, 'timeout', 'milliseconds above zero')
+}
+
 function idOf(productId: number): number {
   assertArgument(Number.isSafeInteger(productId) && productId >= 0, 'productId', 'a whole number from 0')
   return productId
 }
 
-function assertName(requestId: string): void {
-  assertArgument(/^[0-9A-Za-z]{1,128}$/.test(requestId), 'requestId', '1 to 128 letters and digits')
+function assertName(text: string, name = 'requestId'): void {
+  assertArgument(/^[0-9A-Za-z]{1,128}$/.test(text), name, '1 to 128 letters and digits')
 }
 
 function hexOf(bytes: Uint8Array): string {

@@ -48,12 +48,18 @@ export interface SmallExchange extends HttpListener {
   readonly online: Map<AccountId, OnlineSource & { url: string }>
   /** Forwards bare questions, answers at once, and knows no suites: as the servers of GXChain do. */
   old: boolean
+  /** Whether it says that it heeds `enough`: it answers then as soon as there are so many answers. */
+  heedsEnough: boolean
   /** Awaited before each forward. */
   before: (item: RequestItem) => Promise<void>
   /** Called with each request of HTTP; what it returns is answered instead. */
   intercept: (method: string, path: string) => Response | undefined | Promise<Response | undefined>
   /** All that came, as `GET /api/product/1`. */
   readonly calls: string[]
+  /** The query of each of them: `wait=20000&enough=1`. */
+  readonly queries: string[]
+  /** The content type of each of them. */
+  readonly types: (string | null)[]
   /** Bodies of create requests. */
   readonly created: string[]
   /** Forwards a question once more. */
@@ -94,9 +100,12 @@ export async function startSmallExchange(): Promise<SmallExchange> {
     percent: 1000,
     online: new Map(),
     old: false,
+    heedsEnough: true,
     before: async () => {},
     intercept: () => undefined,
     calls: [],
+    queries: [],
+    types: [],
     created: [],
     forward(item, requestId) {
       const { params, nonce, requestParams } = item
@@ -121,6 +130,8 @@ export async function startSmallExchange(): Promise<SmallExchange> {
   async function handle(request: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url)
     exchange.calls.push(`${request.method} ${pathname}`)
+    exchange.queries.push(searchParams.toString())
+    exchange.types.push(request.headers.get('content-type'))
     const instead = await exchange.intercept(request.method, pathname)
     if (instead) return instead
     const [, id = '', more = ''] = /^\/api\/request\/([0-9a-f]{64})(\/\w+)?$/.exec(pathname) ?? []
@@ -159,14 +170,19 @@ export async function startSmallExchange(): Promise<SmallExchange> {
     if (!kept) throw new SluiceError('NO_SUCH_REQUEST', 'there is no such request')
     if (more === '/cancel') return json({ cancelled: cancel(kept) })
     if (more === '/evidence') return json(writeEvidence(anchored(kept)))
-    if (!exchange.old) await Promise.race([ended(kept), systemClock.sleep(Number(searchParams.get('wait') ?? 0))])
+    const heeds = !exchange.old && exchange.heedsEnough && searchParams.has('enough')
+    const enough = heeds ? Number(searchParams.get('enough')) : Infinity
+    const hasEnough = (): boolean => kept.results.filter((each) => each.status === 'SUCCESS').length >= enough
+    if (!exchange.old)
+      await Promise.race([until(kept, () => over(kept) || hasEnough()), systemClock.sleep(Number(searchParams.get('wait') ?? 0))])
     const status = !over(kept)
       ? 'IN_PROGRESS'
       : kept.results.some((each) => ['SUCCESS', 'NONE'].includes(each.status))
       ? 'FINISHED'
       : 'FAIL'
     const result = { status, total: kept.items.length, datasources: kept.results } as const
-    return json(writeResult(exchange.old ? result : { ...result, productId: exchange.product.productId }, kept.dialect))
+    const told = writeResult(exchange.old ? result : { ...result, productId: exchange.product.productId }, kept.dialect)
+    return json(heeds ? { ...told, enough: hasEnough() } : told)
   }
 
   async function create(text: string, version: string | undefined): Promise<Response> {
@@ -232,9 +248,9 @@ export async function startSmallExchange(): Promise<SmallExchange> {
     return open.length
   }
 
-  async function ended(kept: Kept): Promise<void> {
-    if (over(kept)) return
-    await new Promise<void>((resolve) => kept.listeners.add(() => over(kept) && resolve()))
+  async function until(kept: Kept, holds: () => boolean): Promise<void> {
+    if (holds()) return
+    await new Promise<void>((resolve) => kept.listeners.add(() => holds() && resolve()))
   }
 
   function anchored({ evidence }: Kept): EvidenceItem[] {

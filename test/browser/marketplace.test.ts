@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises'
+import { CID } from 'multiformats/cid'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { createMarketClient } from 'sluice-sdk/des'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { drawPicture } from '../../examples/marketplace/picture.ts'
 import { startMarketplace, type Marketplace } from '../../examples/marketplace/startMarketplace.ts'
 import { collect } from '../../examples/marketplace/web/lib/pager.ts'
+import { requestCid } from '../../src/des/server/billing/requestName.ts'
 import { launchChromium } from '../../src/testing/chromium.ts'
 import { contrastFlaws, headingFlaws, namelessControls } from './lib/accessibility.ts'
 
@@ -153,6 +155,9 @@ describe('who has not signed in', () => {
 test('the key is neither sent nor stored, and gone with the session', async () => {
   const sent: string[] = []
   page.on('request', (request) => sent.push(request.url() + JSON.stringify(request.headers()) + (request.postData() ?? '')))
+  const lastToken = page
+    .waitForRequest((request) => request.headers().authorization !== undefined)
+    .then((request) => request.headers().authorization!)
   await signIn()
   const { wif } = market.people[0]!
   expect(sent.length).toBeGreaterThan(5)
@@ -162,7 +167,15 @@ test('the key is neither sent nor stored, and gone with the session', async () =
   // What was slipped into the page could not take it elsewhere either.
   const { 'content-security-policy': policy } = (await page.request.get(market.url)).headers()
   expect(policy).toMatch(/^default-src 'self'; img-src 'self' data:; object-src 'none'/)
+  // Signed out at the exchange as well: the token that was used is of no use any more.
+  const authorization = await lastToken
+  const profile = async () =>
+    (await page.request.get(new URL('/market/merchant/profile', market.url).href, { headers: { authorization } })).status()
+  expect(await profile()).toBe(200)
+  const out = page.waitForResponse('**/signin/out')
   await button('Sign out').click()
+  expect((await out).status()).toBe(200)
+  expect(await profile()).toBe(401)
   await visit('account')
   expect(await title().textContent()).toBe('Sign in')
 })
@@ -402,6 +415,17 @@ test('evidence is proven in the browser, and is red when one digit of it was cha
     await page.unroute('**/evidence')
     await button('Check again').click()
     await expect.poll(verdict, { message: `${name} again` }).toEqual(['Proven'])
+  }
+
+  // One answer by the content address that its transfer carries, in either form; and the request as bills show it.
+  const cid = (await page.locator('.proof .hash').allTextContents()).find((text) => text.startsWith('Qm'))!
+  for (const name of [cid, CID.parse(cid).toV1().toString(), requestCid(market.requestId)]) {
+    await field('Request number').fill(name)
+    await button('Check').click()
+    await expect.poll(() => page.evaluate(() => location.hash)).toContain(name)
+    await settled()
+    expect([name, await verdict()]).toEqual([name, ['Proven']])
+    expect(await page.locator('.proof .hash').allTextContents()).toContain(cid)
   }
 
   await field('Request number').fill('Qm')

@@ -45,8 +45,8 @@ export function App() {
     if (!session) return setUnread(0)
     let isCurrent = true
     const count = (): void =>
-      void session.notices({ unread: true, page: 1, limit: 1 }).then(
-        ({ total }) => isCurrent && setUnread(total),
+      void session.market.unreadNotices().then(
+        (total) => isCurrent && setUnread(total),
         // The count is no page: what it could not learn now, it learns in half a minute.
         () => {},
       )

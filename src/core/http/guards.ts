@@ -62,6 +62,18 @@ export function checkMediaType(request: Request, needed: boolean): Refusal | und
   return refusal('MEDIA_TYPE_UNSUPPORTED', 'a body must have the content type application/json', { accept: 'application/json' })
 }
 
+/** The pattern of an `Idempotency-Key`. */
+export const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
+
+/** The `Idempotency-Key` of a request; null for none. @throws `BAD_ARGUMENT` */
+export function idempotencyKeyOf(request: Request): string | null {
+  const key = request.headers.get('idempotency-key')
+  if (key === null || IDEMPOTENCY_KEY.test(key)) return key
+  throw new SluiceError('BAD_ARGUMENT', 'Idempotency-Key must have 1 to 255 visible ASCII characters', {
+    details: { name: 'Idempotency-Key' },
+  })
+}
+
 /** Options of {@link readBody}. */
 export interface ReadBodyOptions {
   /** Bytes at most. */

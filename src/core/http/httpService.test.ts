@@ -74,7 +74,11 @@ const routes: readonly Route[] = [
     summary: 'Bytes',
     access: 'public',
     media: 'image/png',
-    handle: () => new Response(Uint8Array.of(1, 2), { headers: { 'content-type': 'image/png' } }),
+    query: v.object({ v: v.optional(v.string()) }),
+    handle: ({ query }) =>
+      new Response(Uint8Array.of(1, 2), {
+        headers: { 'content-type': 'image/png', ...(query.v && { 'cache-control': 'public, max-age=31536000, immutable' }) },
+      }),
   }),
   route({
     method: 'get',
@@ -137,6 +141,63 @@ describe('a service', () => {
       'nosniff',
     ])
     expect(await get('/things/5', { method: 'HEAD' })).toMatchObject({ status: 200, text: '' })
+  })
+
+  it('says what is wrong with a field in words, and repeats nothing of it', async () => {
+    const put = async (json: unknown) => (await get('/things/5', { method: 'PUT', token: 'ann', json })).body.detail
+    expect(await put({ name: 'x' })).toBe('id: is missing')
+    expect(await put({ id: 'secret', name: 'x' })).toBe('id: must be number')
+    expect(await put({ id: 1, name: 'too long' })).toBe('name: must be short')
+    expect(await put('secret')).toBe('body: must be an object')
+    expect((await get('/things/5?extra=secret')).body.detail).toBe('extra: is no field here')
+    const strict = createHttpService({
+      ...about,
+      routes: [
+        route({
+          method: 'get',
+          path: '/a',
+          id: 'a',
+          summary: 'A',
+          access: 'public',
+          query: v.object({
+            form: v.optional(v.pipe(v.string(), v.regex(/^\d+$/))),
+            either: v.optional(
+              v.union([
+                v.literal(''),
+                v.pipe(
+                  v.string(),
+                  v.check((text) => text === '5', 'must be five'), v.transform(Number)
+                ),
+              ]),
+            ),
+            none: v.optional(v.union([v.literal('b'), v.literal('c')])),
+          }),
+          handle: () => null,
+        }),
+      ],
+    })
+    for (const [query, detail] of [
+      ['form=secret', 'form: must match /^\\d+$/'],
+      ['either=secret', 'either: must be five'],
+      ['none=secret', 'none: must be ("b" | "c")'],
+    ] as const)
+      expect((await get(`/a?${query}`, {}, strict)).body.detail).toBe(detail)
+  })
+
+  it('says whether a token is missing or of no use', async () => {
+    const detail = async (init: Init) => (await get('/things/5', { method: 'PUT', json: {}, ...init })).body.detail
+    expect(await detail({})).toBe('a bearer token is needed')
+    expect(await detail({ token: 'of-yesterday' })).toBe('the bearer token is unknown, or has ended')
+  })
+
+  it('lets nothing be kept on the way, unless a handler says so', async () => {
+    const kept = async (path: string, init?: Init) => (await get(path, init)).headers.get('cache-control')
+    for (const method of ['GET', 'HEAD']) expect(await kept('/bytes?v=1', { method })).toBe('public, max-age=31536000, immutable')
+    for (const path of ['/bytes', '/things/5', '/fail', '/nothing', '/health', '/openapi.json'])
+      expect([path, await kept(path)]).toEqual([path, 'no-store'])
+    // Refused before the handler of what may be kept.
+    expect(await kept('/bytes?v=1', { method: 'POST' })).toBe('no-store')
+    expect(await kept('http://evil.example/bytes?v=1')).toBe('no-store')
   })
 
   it.each<[string, Init, number, string, string[]]>([

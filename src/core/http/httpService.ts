@@ -7,10 +7,10 @@ import { assertArgument, isSluiceError, SluiceError } from '../errors.ts'
 import { silentLogger, type Logger } from '../log.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { createDeadlines } from './deadlines.ts'
-import { checkHost, checkMediaType, checkOrigin, hasToken, nameOf, readBody } from './guards.ts'
+import { bearerOf, checkHost, checkMediaType, checkOrigin, hasToken, idempotencyKeyOf, nameOf, readBody } from './guards.ts'
 import { healthRoutes, type Checks } from './health.ts'
 import type { IdempotencyKeys, KeyedRequest } from './idempotency.ts'
-import { IDEMPOTENCY_KEY, openApi } from './openApi.ts'
+import { openApi } from './openApi.ts'
 import { isRefusal, plainFormat, refusal, type Refusal } from './problem.ts'
 import { wholeAnswer } from './wholeAnswer.ts'
 import type { Access, AnswerFormat, Route, RouteInput, Schema } from './route.ts'
@@ -144,7 +144,10 @@ export function createHttpService<U>(options: HttpServiceOptions<U>): HttpServic
     if (access === 'operator' && operatorToken !== undefined && hasToken(request, operatorToken))
       return { is: 'operator', user: undefined }
     const user = await authenticate?.(request)
-    if (user === undefined) throw new SluiceError('UNAUTHENTICATED', 'a bearer token is needed')
+    if (user === undefined) {
+      const given = bearerOf(request) !== undefined
+      throw new SluiceError('UNAUTHENTICATED', given ? 'the bearer token is unknown, or has ended' : 'a bearer token is needed')
+    }
     if (access === 'operator') throw new SluiceError('NOT_ALLOWED', 'only the operator may do that')
     return { is: 'user', user }
   }
@@ -183,7 +186,7 @@ export function createHttpService<U>(options: HttpServiceOptions<U>): HttpServic
       await answer.body?.cancel()
       return new Response(null, answer)
     }
-    const key = route.keyed === true ? request.headers.get('idempotency-key') : null
+    const key = route.keyed === true ? idempotencyKeyOf(request) : null
     if (key === null) return handle()
     const owner = caller.is === 'user' ? `user ${userId!(caller.user!)}` : caller.is
     const fingerprint = fingerprintOf(request.method, url, read?.text ?? '')
@@ -319,7 +322,8 @@ export function createHttpService<U>(options: HttpServiceOptions<U>): HttpServic
     async fetch(request) {
       const given = await guarded(request).catch((error: unknown) => answerTo(error, request, usual))
       const answer = writable(given)
-      answer.headers.set('cache-control', 'no-store')
+      // What a handler says itself of an answer holds: a picture under its hash never changes.
+      if (!answer.headers.has('cache-control')) answer.headers.set('cache-control', 'no-store')
       answer.headers.set('x-content-type-options', 'nosniff')
       answer.headers.set('vary', 'origin')
       const origin = request.headers.get('origin')
@@ -336,10 +340,6 @@ async function once(
   request: KeyedRequest,
   { handle, refuse, log }: { handle: () => Promise<Response>; refuse(why: Refusal): Response; log: Logger },
 ): Promise<Response> {
-  if (!IDEMPOTENCY_KEY.test(request.key)) {
-    const details = { name: 'Idempotency-Key' }
-    throw new SluiceError('BAD_ARGUMENT', 'Idempotency-Key must have 1 to 255 visible ASCII characters', { details })
-  }
   const state = await keys.claim(request)
   if (state.is === 'running')
     return refuse(
@@ -370,9 +370,21 @@ function parse(schema: Schema, value: unknown, name: string, code: 'BAD_ARGUMENT
   if (result.success) return result.output
   const problems = result.issues
     .slice(0, 8)
-    .map((issue): [string, string] => [v.getDotPath(issue)?.slice(0, 64) ?? name, issue.message.slice(0, 200)])
+    .map((issue): [string, string] => [v.getDotPath(issue)?.slice(0, 64) ?? name, flawOf(issue).slice(0, 200)])
   const [field, message] = problems[0]!
   throw new SluiceError(code, `${field}: ${message}`, { details: Object.fromEntries(problems) })
+}
+
+/** What is wrong, in words. What was received is not repeated: it may be a secret. */
+function flawOf(issue: v.BaseIssue<unknown>): string {
+  // Of a union without words of its own, what one of its options says.
+  const said = [issue, ...(issue.issues ?? [])].find(({ message }) => !/^Invalid .+: (Expected|Received) /.test(message))
+  if (said) return said.message
+  const { expected, received, type } = issue
+  if (expected === 'never') return 'is no field here'
+  if (received === 'undefined') return 'is missing'
+  if (expected === null) return 'is not valid'
+  return type === 'regex' ? `must match ${expected}` : `must be ${expected === 'Object' ? 'an object' : expected}`
 }
 
 /** What makes two requests the same: the rest of their headers doesn't. */

@@ -36,8 +36,8 @@ export type KeyState =
   }
   /** The first request is under way. */
   | { readonly is: 'running' }
-  /** It was used for another request. */
-  | { readonly is: 'other' }
+  /** It was used for another request: that one's fingerprint. */
+  | { readonly is: 'other'; readonly fingerprint: string }
   | { readonly is: 'answered'; readonly answer: KeptAnswer }
 
 /** Where the answers of requests with an `Idempotency-Key` are kept. Several processes may share one. */
@@ -126,7 +126,7 @@ export async function sqlIdempotencyKeys<DB>(sql: Sql<DB>, options: SqlIdempoten
         const { rows } = await statement<Row>`select fingerprint, status, media, body from idempotency_keys
           where owner = ${owner} and key = ${key}`.execute(sql.db)
         const row = rows[0]
-        if (row && row.fingerprint !== fingerprint) return { is: 'other' }
+        if (row && row.fingerprint !== fingerprint) return { is: 'other', fingerprint: row.fingerprint }
         // A row that is gone was given up just now: whoever repeats the request finds the key free.
         if (!row || row.status === null) return { is: 'running' }
         return { is: 'answered', answer: { status: row.status, media: row.media, body: row.body! } }

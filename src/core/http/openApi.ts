@@ -1,5 +1,6 @@
 import { toJsonSchema, type ConversionConfig } from '@valibot/to-json-schema'
 import * as v from 'valibot'
+import { IDEMPOTENCY_KEY } from './guards.ts'
 import { problemSchema } from './problem.ts'
 import type { AnswerFormat, Route, Schema } from './route.ts'
 
@@ -37,9 +38,6 @@ const reasons: Readonly<Record<number, string>> = {
   504: 'It takes too long. What was begun goes on: look at the state, or repeat the request',
 }
 
-/** The pattern of an `Idempotency-Key`. */
-export const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
-
 const KEY_MEANING = 'Names the request: repeated under the same key, it gets the first answer again'
 
 /** Makes the OpenAPI 3.1 document of a service from its routes and their schemas. */
@@ -61,7 +59,7 @@ export function openApi(options: OpenApiOptions): object {
   }
   /** What is shared is referred to. */
   const jsonSchema = (schema: Schema): object => {
-    const { $schema: _, $defs: __, ...rest } = toJsonSchema(schema, config)
+    const { $schema: _, $defs: __, ...rest } = toJsonSchema(wanted(schema), config)
     return rest
   }
   const paths: Record<string, Record<string, object>> = {}
@@ -98,6 +96,12 @@ function problemsOf(route: Route, malformedPath: 400 | 404 = 400): number[] {
     ...problems,
   ]
   return [...new Set(all)].sort((a, b) => a - b)
+}
+
+/** Where an object is put right first, the last of its pipe says what it should be. */
+function wanted(schema: Schema): Schema {
+  const last = 'pipe' in schema ? (schema.pipe as readonly { readonly kind: string }[]).at(-1) : undefined
+  return schema.type === 'custom' && last?.kind === 'schema' ? (last as Schema) : schema
 }
 
 const json = (schema: object): object => ({ 'application/json': { schema } })

@@ -29,6 +29,8 @@ export interface Refusal {
   readonly detail: string
   /** Of the answer. @default none */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Figures and names behind it. @default none */
+  readonly details?: Problem['details'] | undefined
 }
 const refusals = new WeakSet<object>()
 
@@ -149,8 +151,13 @@ export const problemSchema = v.object({
 export type Problem = v.InferOutput<typeof problemSchema>
 
 /** Makes a refusal. */
-export function refusal(code: RefusalCode, detail: string, headers?: Readonly<Record<string, string>>): Refusal {
-  const made = { refusal: code, detail, headers }
+export function refusal(
+  code: RefusalCode,
+  detail: string,
+  headers?: Readonly<Record<string, string>>,
+  details?: Problem['details'],
+): Refusal {
+  const made = { refusal: code, detail, headers, details }
   refusals.add(made)
   return made
 }
@@ -168,7 +175,7 @@ const BEHIND = 'something went wrong behind this service; its log says what'
  * leaves.
  */
 export function problemOf(error: unknown, statuses?: Statuses): Problem {
-  if (isRefusal(error)) return describe(error.refusal, refusalStatus[error.refusal], error.detail)
+  if (isRefusal(error)) return describe(error.refusal, refusalStatus[error.refusal], error.detail, error.details)
   if (!isSluiceError(error)) return describe('INTERNAL', refusalStatus.INTERNAL, 'something went wrong inside, and is in the log')
   const status = statusOf(error.code, statuses)
   if (status === 500 || status === 502) return describe(error.code, status, BEHIND)

@@ -369,4 +369,6 @@ create index des_evidence_open on des_evidence (item) where batch is null;
 create index des_evidence_batch on des_evidence (batch, position);
 `,
   },
+  // Evidence is asked for by the CID of an answer: a transfer's memo.
+  { name: 'cids', up: 'create index des_items_cid on des_items using hash (cid) where cid is not null' },
 ]

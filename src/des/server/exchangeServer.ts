@@ -9,6 +9,7 @@ import {
   type GrapheneKey,
 } from '../../core/crypto/graphene/index.ts'
 import { assertArgument } from '../../core/errors.ts'
+import { sqlIdempotencyKeys } from '../../core/http/idempotency.ts'
 import { createHttpService, type HttpService } from '../../core/http/index.ts'
 import { createSafeFetch } from '../../core/http/safeFetch.ts'
 import { createJobs, type DeadJob, type Jobs } from '../../core/jobs/index.ts'
@@ -175,6 +176,7 @@ export async function createExchangeServer(options: ExchangeServerOptions): Prom
       ],
       authenticate: options.authenticate ?? signIn.authenticate,
       userId: ({ merchantId }) => `${merchantId}`,
+      keys: await sqlIdempotencyKeys(sql, { clock, log }),
       operatorToken: options.operatorToken,
       hosts: options.hosts,
       origins: options.origins,

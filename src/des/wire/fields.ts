@@ -38,7 +38,10 @@ export const optional = <const S extends v.GenericSchema>(schema: S) =>
 const integer = (least: bigint, most: bigint) => {
   const expected = `must be an integer from ${least} to ${most}`
   return v.pipe(
-    v.union([v.pipe(v.number(), v.safeInteger()), v.bigint(), v.pipe(v.string(), v.regex(/^(0|[1-9]\d{0,19})$/))], expected),
+    v.union(
+      [v.pipe(v.number(), v.safeInteger(expected)), v.bigint(), v.pipe(v.string(), v.regex(/^(0|[1-9]\d{0,19})$/, expected))],
+      expected,
+    ),
     v.transform((value) => BigInt(value)),
     v.check((value) => value >= least && value <= most, expected),
   )

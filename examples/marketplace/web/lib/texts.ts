@@ -286,7 +286,7 @@ const en = {
     intro:
       'Paste the number of a request. Your browser recomputes the digest of every answer and follows its proof up to the root: it takes nothing on trust.',
     label: 'Request number',
-    hint: '64 hexadecimal digits, or Qm and 44 more characters.',
+    hint: '64 hexadecimal digits or Qm…, as bills show it. The content address of one answer, Qm… or bafy…, does as well.',
     wrong: 'That is no request number.',
     check: 'Check',
     again: 'Check again',
@@ -622,7 +622,7 @@ const zh: Texts = {
     title: '存证验证',
     intro: '粘贴请求编号，浏览器会重新计算每个答案的摘要，并沿证明一直验证到根，不依赖任何信任。',
     label: '请求编号',
-    hint: '64 位十六进制数字，或 Qm 加 44 个字符。',
+    hint: '64 位十六进制数字，或账单所示的 Qm…；也可填写某个答案的内容地址 Qm… 或 bafy…。',
     wrong: '这不是请求编号。',
     check: '验证',
     again: '再次验证',

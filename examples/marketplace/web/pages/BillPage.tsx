@@ -1,6 +1,6 @@
 import { useState } from 'react'
 import { dayText } from '../lib/format.ts'
-import { usePortal, useSession } from '../lib/portal.ts'
+import { usePortal } from '../lib/portal.ts'
 import { to } from '../lib/route.ts'
 import { useAction } from '../lib/useAction.ts'
 import { useLoad } from '../lib/useLoad.ts'
@@ -17,7 +17,6 @@ const MONTHS = 12
 /** The bill of a month by product, to look at and to take away. */
 export function BillPage() {
   const { texts, format, market } = usePortal()
-  const session = useSession()
   const [months] = useState(() => lastMonths(Date.now()))
   const [month, setMonth] = useState(months[0]!)
   const load = useLoad(async () => {
@@ -43,7 +42,7 @@ export function BillPage() {
         <button
           type="button"
           disabled={download.busy}
-          onClick={() => download.run(async () => save(await session.billTable(month), `bill-${month.slice(0, 7)}.csv`))}
+          onClick={() => download.run(async () => save(await market.monthBillTable(month), `bill-${month.slice(0, 7)}.csv`))}
         >
           {texts.bill.download}
         </button>
@@ -97,9 +96,10 @@ function lastMonths(now: number): string[] {
   return Array.from({ length: MONTHS }, (_, back) => new Date(Date.UTC(year, month - 1 - back, 1)).toISOString().slice(0, 10))
 }
 
-function save(file: Blob, name: string): void {
+function save(table: string, name: string): void {
   const link = document.createElement('a')
-  link.href = URL.createObjectURL(file)
+  // Without the mark Excel reads another encoding.
+  link.href = URL.createObjectURL(new Blob(['\uFEFF', table], { type: 'text/csv' }))
   link.download = name
   link.click()
   // The download has its own hold on the file once it has begun.

@@ -3,7 +3,7 @@ import { engine, fromHex, toHex } from 'sluice-sdk'
 import { evidenceText, verifyEvidence, type EvidenceItem } from 'sluice-sdk/des'
 import { reader } from '../lib/exchange.ts'
 import { usePortal } from '../lib/portal.ts'
-import { requestHex } from '../lib/requestHex.ts'
+import { evidenceName } from '../lib/requestName.ts'
 import { go } from '../lib/route.ts'
 import { useLoad } from '../lib/useLoad.ts'
 import { Field } from '../parts/Field.tsx'
@@ -15,12 +15,12 @@ export function EvidencePage({ request }: { request: string }) {
   const { texts } = usePortal()
   const [text, setText] = useState(request)
   const [flaw, setFlaw] = useState<string>()
-  const name = requestHex(request)
+  const name = evidenceName(request)
   useEffect(() => setText(request), [request])
 
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault()
-    const isName = requestHex(text) !== undefined
+    const isName = evidenceName(text) !== undefined
     setFlaw(isName ? undefined : texts.evidence.wrong)
     if (isName) go('evidence', { request: text.trim() })
   }

@@ -1,7 +1,7 @@
 import { useEffect, useState, type SyntheticEvent } from 'react'
 import type { AccountId, ExchangeRow } from 'sluice-sdk/des'
 import { usePortal } from '../lib/portal.ts'
-import { requestHex } from '../lib/requestHex.ts'
+import { requestName } from '../lib/requestName.ts'
 import { go, to } from '../lib/route.ts'
 import { Field } from '../parts/Field.tsx'
 import { Skeleton } from '../parts/Loaded.tsx'
@@ -28,7 +28,7 @@ export function ExchangesPage({ filters }: { filters: ExchangeFilters }) {
     event.preventDefault()
     const next = { request: form.request.trim(), txid: form.txid.trim(), asker: form.asker.trim() }
     const found = {
-      ...(next.request !== '' && requestHex(next.request) === undefined && { request: texts.evidence.wrong }),
+      ...(next.request !== '' && requestName(next.request) === undefined && { request: texts.evidence.wrong }),
       ...(next.asker !== '' && !/^1\.2\.\d{1,18}$/.test(next.asker) && { asker: texts.exchanges.wrongAccount }),
     }
     setFlaws(found)

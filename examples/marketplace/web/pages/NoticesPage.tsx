@@ -1,6 +1,7 @@
 import { useState } from 'react'
-import type { Notice } from '../lib/exchange.ts'
-import { usePortal, useSession } from '../lib/portal.ts'
+import type { Notice } from 'sluice-sdk/des'
+import { createPager } from '../lib/pager.ts'
+import { usePortal } from '../lib/portal.ts'
 import { to } from '../lib/route.ts'
 import type { Texts } from '../lib/texts.ts'
 import { useAction } from '../lib/useAction.ts'
@@ -12,15 +13,15 @@ import { Segments } from '../parts/Tabs.tsx'
 
 /** What the merchant should know, unread first if one likes. */
 export function NoticesPage() {
-  const { texts, format, recount } = usePortal()
-  const session = useSession()
+  const { texts, format, market, recount } = usePortal()
   const [which, setWhich] = useState<'all' | 'unread'>('all')
-  const [page, setPage] = useState(1)
-  const load = useLoad(() => session.notices({ unread: which === 'unread', page, limit: PAGE }), [which, page, session])
+  const [page, setPage] = useState(0)
+  // Read anew each time: which are unread changes under the reader's hands.
+  const load = useLoad(() => createPager(() => market.notices({ unread: which === 'unread' }), PAGE)(page), [which, page, market])
   const action = useAction()
   const read = (ids: readonly number[] | 'all', reload: () => void): void =>
     action.run(async () => {
-      await session.readNotices(ids)
+      await market.readNotices(ids)
       reload()
       recount()
     })
@@ -35,14 +36,14 @@ export function NoticesPage() {
           options={(['all', 'unread'] as const).map((value) => ({ value, text: texts.notices[value] }))}
           onChange={(value) => {
             setWhich(value)
-            setPage(1)
+            setPage(0)
           }}
         />
       }
     >
       <Problem error={action.error} />
       <Loaded of={load} skeleton={<Skeleton lines={8} height={3} />}>
-        {({ rows, total }, reload) =>
+        {({ rows, more }, reload) =>
           rows.length === 0 ? (
             <p className="empty">{which === 'unread' ? texts.notices.emptyUnread : texts.notices.empty}</p>
           ) : (
@@ -79,13 +80,13 @@ export function NoticesPage() {
                   </li>
                 ))}
               </ul>
-              {total > PAGE && (
+              {(page > 0 || more) && (
                 <nav className="pager" aria-label={texts.notices.title}>
-                  <button type="button" disabled={page === 1} onClick={() => setPage(page - 1)}>
+                  <button type="button" disabled={page === 0} onClick={() => setPage(page - 1)}>
                     {texts.previous}
                   </button>
-                  <span aria-live="polite">{texts.page(page)}</span>
-                  <button type="button" disabled={page * PAGE >= total} onClick={() => setPage(page + 1)}>
+                  <span aria-live="polite">{texts.page(page + 1)}</span>
+                  <button type="button" disabled={!more} onClick={() => setPage(page + 1)}>
                     {texts.next}
                   </button>
                 </nav>

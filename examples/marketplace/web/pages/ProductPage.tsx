@@ -1,6 +1,6 @@
 import { useState, type ReactNode, type SyntheticEvent } from 'react'
 import type { OpenedVote, ProductAnswer, ProductDetails } from 'sluice-sdk/des'
-import { productVersion, reader } from '../lib/exchange.ts'
+import { reader } from '../lib/exchange.ts'
 import { usePortal } from '../lib/portal.ts'
 import { go, to } from '../lib/route.ts'
 import { useAction } from '../lib/useAction.ts'
@@ -17,7 +17,7 @@ export function ProductPage({ id, version }: { id: number; version: number | und
   const load = useLoad(async () => {
     const [newest, sale] = await Promise.all([market.product(id), reader.getProduct(id)])
     const isOlder = version !== undefined && version !== newest.version
-    return { newest, sale, product: isOlder ? await productVersion(id, version) : newest }
+    return { newest, sale, product: isOlder ? await market.product(id, version) : newest }
   }, [id, version])
   const title = load.is === 'done' ? load.value.product.productName : texts.nav.products
   return (

@@ -25,7 +25,7 @@ export function Header({
   )
   const leave = (): void => {
     // Whatever the exchange says to it, this page forgets the token.
-    session?.signOut().catch(() => {})
+    session?.market.signOut().catch(() => {})
     setSession(undefined)
     go('products')
   }

@@ -5,9 +5,12 @@
 import { sql as statement } from 'kysely'
 import { fromHex, toHex } from '../../../core/bytes.ts'
 import { createMerkleTree, leafHash, merkleRoot } from '../../../core/crypto/merkle.ts'
+import { SluiceError } from '../../../core/errors.ts'
 import type { Evidence, EvidenceItem } from '../../evidence.ts'
+import { MAX_REQUEST_ITEMS } from '../../wire/index.ts'
 import type { ExchangeContext } from '../context.ts'
 import { assertRequest } from '../exchange/result.ts'
+import { readCid, type NamedByCid } from './evidenceName.ts'
 
 /** Writes roots to a chain. */
 export interface EvidenceAnchor {
@@ -62,10 +65,16 @@ export async function anchorEvidence({ sql, clock }: ExchangeContext, anchor: Ev
   return gathered
 }
 
-/** What proves the answers of a request that were paid for. @throws `NO_SUCH_REQUEST` */
-export async function evidenceOf(context: ExchangeContext, requestId: string): Promise<readonly EvidenceItem[]> {
+/**
+ * What proves the answers of a request that were paid for, or one answer.
+ * @param name a request's, in hex or as a CID, or an answer's CID; see {@link readCid}.
+ * @throws `NO_SUCH_REQUEST`
+ */
+export async function evidenceOf(context: ExchangeContext, name: string): Promise<readonly EvidenceItem[]> {
   const { sql } = context
-  await assertRequest(context, requestId)
+  const named = readCid(name)
+  const request = named?.digest ?? name
+  const asked = named ? statement`(i.request = ${request} or i.cid = ${named.cid})` : statement`i.request = ${request}`
   const { rows } = await statement<
     Evidence & {
       digest: string
@@ -79,7 +88,9 @@ export async function evidenceOf(context: ExchangeContext, requestId: string): P
   >`select i.request as "requestId", i.position, i.product as "productId", r.version, i.payer, i.payee, i.digest as authorisation, i.cid, i.txid,
       e.digest, e.batch, e.position as leaf, b.root, b.size, b.txid as tx, b.block
     from des_items i join des_requests r on r.id = i.request join des_evidence e on e.item = i.id
-    left join des_evidence_batches b on b.id = e.batch where i.request = ${requestId} order by i.position`.execute(sql.db)
+    left join des_evidence_batches b on b.id = e.batch where ${asked}
+    order by i.request, i.position limit ${MAX_REQUEST_ITEMS}`.execute(sql.db)
+  if (rows.length === 0) await assertRequest(context, request, named && unknown(name, named))
   const proofs = new Map<bigint, (index: number) => string>()
   for (const batch of new Set(rows.flatMap((row) => row.batch ?? []))) {
     const leaves = await sql.db
@@ -108,4 +119,11 @@ export async function evidenceOf(context: ExchangeContext, requestId: string): P
 
 function leafOf(digest: string): Uint8Array {
   return leafHash(fromHex(`0x${digest}`))
+}
+
+function unknown(name: string, { isRaw }: NamedByCid): SluiceError {
+  const hint = isRaw ? '; bafk… is a CID of bare bytes, an answer has Qm… or bafy…' : ''
+  return new SluiceError('NO_SUCH_REQUEST', `there is no request ${name}, and no answer that was paid for${hint}`, {
+    details: { requestId: name },
+  })
 }

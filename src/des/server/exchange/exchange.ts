@@ -11,7 +11,7 @@ import { createEndings } from './endItems.ts'
 import { ask, type Question } from './forward.ts'
 import { holdKey } from './items.ts'
 import { createCatalogue, type ProductOnSale } from './sources.ts'
-import { createResults, type FoundResult } from './result.ts'
+import { createResults, hasAnswers, type FoundResult } from './result.ts'
 
 /** The part of an exchange that takes requests, asks data sources and settles. See docs/des.md. */
 export interface Exchange {
@@ -22,11 +22,12 @@ export interface Exchange {
   /**
    * What became of a request.
    * @param wait - milliseconds to wait for its end at most; whatever is known then is the answer.
+   * @param enough - answers with data that are as good as its end. @default all have ended
    * @throws `NO_SUCH_REQUEST`
    */
-  result(id: string, wait?: number, signal?: AbortSignal): Promise<FoundResult>
-  /** The result now, and again whenever something of it has changed, until its end. @throws `NO_SUCH_REQUEST` */
-  follow(id: string, signal: AbortSignal): AsyncIterable<FoundResult>
+  result(id: string, wait?: number, enough?: number, signal?: AbortSignal): Promise<FoundResult>
+  /** The result now, and again whenever something of it has changed, until its end or `enough`. @throws `NO_SUCH_REQUEST` */
+  follow(id: string, signal: AbortSignal, enough?: number): AsyncIterable<FoundResult>
   /**
    * Cancels what was not forwarded yet, and releases its money. Costs nothing to ask: only who knows the request's name can.
    * @returns how many items.
@@ -47,8 +48,9 @@ const SWEEP_EVERY = 1_000
 const LEASE = 5_000
 /** Runs of a question: the second is for a process that ended in the first. */
 const MAX_ATTEMPTS = 2
-/** Milliseconds after which who waits looks again: another process may have ended the item. */
+/** Milliseconds after which who waits looks again, for another process may have ended the item; doubled each time. */
 const LOOK_AGAIN = 300
+const LATEST_LOOK = 2_400
 /** Milliseconds that a client may wait for a result at once. */
 const LONGEST_WAIT = 60_000
 
@@ -168,27 +170,37 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
     }
   }
 
-  /** @param until - when nothing more is waited for. */
-  async function* follow(id: string, signal: AbortSignal | undefined, until = Infinity): AsyncGenerator<FoundResult> {
+  /**
+   * @param enough - answers after which nothing more is waited for.
+   * @param until - as long as anything is waited for.
+   */
+  async function* follow(
+    id: string,
+    signal: AbortSignal | undefined,
+    enough = Infinity,
+    until = Infinity,
+  ): AsyncGenerator<FoundResult> {
     const bell = createBell()
     const mine = waiting.get(id) ?? new Set()
     waiting.set(id, mine.add(bell.ring))
     signal?.addEventListener('abort', bell.ring, { once: true })
     const isOver = (): boolean => signal?.aborted === true || stopping.signal.aborted || clock.now() >= until
     // The sleep is not called off: that would take longer than to let it end.
-    const pause = (rung: Promise<void>): Promise<void> =>
-      Promise.race([rung, clock.sleep(Math.min(LOOK_AGAIN, until - clock.now()))])
+    const pause = (rung: Promise<void>, ms: number): Promise<void> =>
+      Promise.race([rung, clock.sleep(Math.min(ms, until - clock.now()))])
     try {
-      // All that was asked is still out: the answer to the first look is known.
-      if (until < Infinity && live.has(id)) await pause(bell.wait())
+      // Something that was asked is still out, so it isn't over: the answer to the first look is known.
+      if (until < Infinity && enough === Infinity && live.has(id)) await pause(bell.wait(), LOOK_AGAIN)
+      let again = LOOK_AGAIN
       for (let before = ''; ; ) {
         const rung = bell.wait()
         const found = await results.find(id)
         const now = JSON.stringify(found.result.datasources.map(({ status }) => status))
         if (now !== before) yield found
         before = now
-        if (found.result.status !== 'IN_PROGRESS' || isOver()) return
-        await pause(rung)
+        if (found.result.status !== 'IN_PROGRESS' || hasAnswers(found, enough) || isOver()) return
+        await pause(rung, again)
+        again = Math.min(2 * again, LATEST_LOOK)
       }
     } finally {
       signal?.removeEventListener('abort', bell.ring)
@@ -207,14 +219,14 @@ export function createExchange(context: ExchangeContext, fetch: SafeFetch): Exch
       return id
     },
 
-    async result(id, wait = 0, signal) {
+    async result(id, wait = 0, enough = Infinity, signal) {
       if (wait <= 0) return results.find(id)
       let last: FoundResult
-      for await (const found of follow(id, signal, clock.now() + Math.min(wait, LONGEST_WAIT))) last = found
+      for await (const found of follow(id, signal, enough, clock.now() + Math.min(wait, LONGEST_WAIT))) last = found
       return last!
     },
 
-    follow: (id, signal) => follow(id, signal),
+    follow: (id, signal, enough) => follow(id, signal, enough),
 
     async cancel(id) {
       const count = await sql.transaction(async (tx) => {

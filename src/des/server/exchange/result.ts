@@ -77,10 +77,15 @@ export function createResults({ sql, content }: ExchangeContext): Results {
   }
 }
 
-/** @throws `NO_SUCH_REQUEST` */
-export async function assertRequest({ sql }: ExchangeContext, id: string): Promise<void> {
+/** Whether so many data sources have answered with data, and were paid. */
+export function hasAnswers({ result }: FoundResult, enough: number): boolean {
+  return result.datasources.filter(({ status }) => status === 'SUCCESS').length >= enough
+}
+
+/** @throws `missing`, by default `NO_SUCH_REQUEST` */
+export async function assertRequest({ sql }: ExchangeContext, id: string, missing = noRequest(id)): Promise<void> {
   const found = await sql.db.selectFrom('des_requests').select('id').where('id', '=', id).executeTakeFirst()
-  if (!found) throw noRequest(id)
+  if (!found) throw missing
 }
 
 function noRequest(id: string): SluiceError {

@@ -109,4 +109,4 @@ const notBound = (merchantId: number) =>
   })
 
 const alreadyOpen = (voteId: number) =>
-  new SluiceError('CONFLICT', `vote ${voteId} is open about the same`, { details: { voteId } })
+  new SluiceError('CONFLICT', `vote ${voteId} about the same is open already`, { details: { voteId } })

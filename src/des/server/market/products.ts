@@ -86,7 +86,9 @@ export async function updateProduct(
       ...(logoImgBase64 !== undefined && { logo: logo ? await keepLogo(tx, logo) : null }),
     }
     if (canonical(before) === canonical(after)) {
-      throw new SluiceError('BAD_ARGUMENT', 'the change must change something', { details: { productId } })
+      throw new SluiceError('BAD_ARGUMENT', `the change must differ from version ${product.version} of product ${productId}`, {
+        details: { productId, version: product.version },
+      })
     }
     if (product.share_status === 1) {
       await changeProduct(tx, product, after, context.clock.now())

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { sqlIdempotencyKeys } from '../../../core/http/idempotency.ts'
 import { createHttpService, type HttpService } from '../../../core/http/index.ts'
 import { pgliteEngine, type SqlEngine } from '../../../testing/sqlEngines.ts'
 import { readJson, writeJson } from '../../wire/index.ts'
@@ -21,7 +22,7 @@ afterAll(() => engine?.stop())
 beforeEach(async () => {
   market = await createTestMarket(await engine.open())
   users = await Promise.all([14, 15].map((id) => market.join(id)))
-  service = createHttpService({
+  service = createHttpService<MarketUser>({
     routes: marketRoutes(market.context),
     title: 'market',
     version: '1',
@@ -30,6 +31,8 @@ beforeEach(async () => {
     readBody: readJson,
     writeBody: writeJson,
     clock: market.clock,
+    keys: await sqlIdempotencyKeys(market.context.sql, { clock: market.clock }),
+    userId: ({ merchantId }) => `${merchantId}`,
     authenticate: (request) =>
       users.find(({ merchantId }) => request.headers.get('authorization') === `Bearer merchant-${merchantId}`),
   })
@@ -145,6 +148,8 @@ describe('the market over HTTP', () => {
     const answer = await service.fetch(new Request(`http://localhost${logoUrl}`))
     expect([answer.headers.get('content-type'), answer.headers.get('x-content-type-options')]).toEqual(['image/jpeg', 'nosniff'])
     expect(answer.headers.get('content-security-policy')).toContain('sandbox')
+    // Its address is the hash of its bytes.
+    expect(answer.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
     expect(new Uint8Array(await answer.arrayBuffer())).toEqual(picture)
 
     const larger = new Uint8Array(MAX_LOGO + 1)
@@ -156,7 +161,8 @@ describe('the market over HTTP', () => {
     expect((await create(btoa('<svg onload="alert(1)"/>'))).json.msg).toContain('PNG, JPEG or WebP')
     expect((await create('no base64!')).json.msg).toContain('base64')
     expect((await create('A'.repeat(600_000))).status).toBe(413)
-    expect((await service.fetch(new Request(`http://localhost/market/logo/${'0'.repeat(64)}`))).status).toBe(404)
+    const missing = await service.fetch(new Request(`http://localhost/market/logo/${'0'.repeat(64)}`))
+    expect([missing.status, missing.headers.get('cache-control')]).toEqual([404, 'no-store'])
     const webp = Buffer.from('RIFF\0\0\0\0WEBPVP8 ')
     expect((await create(base64(webp))).json.code).toBe(1)
   })
