@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Clock } from '../../../core/clock.ts'
 import { isSluiceError } from '../../../core/errors.ts'
 import type { Logger } from '../../../core/log.ts'
@@ -54,6 +55,7 @@ export function createLeader({ sql, name, lease, lead, clock, log }: LeaderOptio
   async function term(): Promise<boolean> {
     const over = new AbortController()
     const signal = AbortSignal.any([stopping.signal, over.signal])
+    setMaxListeners(0, signal) // every call under way listens to it
     let store: Store | undefined
     try {
       store = await sqlStore(sql, name, { lease, clock, log, onBroken: (error) => over.abort(error) })
