@@ -3,7 +3,7 @@
  * @module
  */
 export { decryptFrom, encryptFor, freshNonce, MAX_NONCE } from './cipher.ts'
-export { brainSecret, grapheneKey, keyFromWif, seedSecret, toWif, type GrapheneKey } from './key.ts'
+export { grapheneKey, keyFromWif, seedSecret, toWif, type GrapheneKey } from './key.ts'
 export { CORE_ASSET, instanceOf, isAccountId, readAssetId, type AccountId, type AssetId } from './objectId.ts'
 export { publicKeyText, readPublicKey, type PublicKeyText } from './publicKey.ts'
 export { isSignedBy, textDigest } from './signature.ts'
