@@ -19,7 +19,7 @@ const options = {
     ...['SecretRegistry', 'TokenNetwork', 'TokenNetworkRegistry', 'TowerDeposit', 'ProxyTransfer', 'Evidence'].flatMap(name => [name, `${name}Interface`]),
     // Schemas; what is public is the type of what they let through.
     ...['payloads', 'paymentKind', 'mode'].map(name => `src/protocol/wire.ts:${name}`),
-    ...['totals', 'category', 'exchangeRow', 'logRow', 'profile', 'opened', 'productBill', 'productDetails', 'productSummary', 'voteDetails', 'voteSummary']
+    ...['totals', 'category', 'exchangeRow', 'logRow', 'notice', 'profile', 'opened', 'productBill', 'productDetails', 'productSummary', 'voteDetails', 'voteSummary']
       .map(name => `src/des/market.ts:${name}`),
     ...['requestStates', 'sourceStates'].map(name => `src/des/wire/result.ts:${name}`),
   ],
