@@ -10,8 +10,8 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: [source] } },
   test: {
     environment: 'node',
-    // Tests start chains, sockets and browsers of their own: more than two files at once only slows them down.
-    maxWorkers: 2,
+    // On two cores: many tests wait for chains, sockets and browsers of their own most of the time.
+    maxWorkers: 3,
     // Child processes and worker threads that a test starts inherit it.
     execArgv: [`--conditions=${source}`],
     restoreMocks: true,
