@@ -1,5 +1,5 @@
 /**
- * An exchange on a chain as a process of its own: what it needs comes as JSON in the environment. Prints where it listens, and
+ * An exchange on a chain as a process of its own: what it needs comes as JSON. Prints where it listens, and
  * its CPU time whenever it reads a line.
  * @module
  */
@@ -22,7 +22,7 @@ export interface ChainExchangeJob {
   readonly operatorToken: string
 }
 
-const { rpc, database, name, operatorToken, ...chain } = JSON.parse(process.env['EXCHANGE_JOB']!) as ChainExchangeJob
+const { rpc, database, name, operatorToken, ...chain } = JSON.parse(process.argv[2]!) as ChainExchangeJob
 const secret = seedSecret(name)
 const provider = new JsonRpcProvider(rpc, undefined, { cacheTimeout: -1, staticNetwork: Network.from(31337) })
 const server = await createExchangeServer({

@@ -3,9 +3,6 @@
  * hands out what is final, and anchors evidence. The exchange is a process of its own; the node mines a block a second.
  * @module
  */
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { parseEther, type TransactionRequest, type Wallet } from 'ethers'
 import { evidenceInterface } from '../../src/contracts/evidence.ts'
 import { encodeTransfers, proxyTransferInterface } from '../../src/contracts/proxyTransfer.ts'
@@ -26,7 +23,7 @@ import { startDevnet, type Devnet, type DevnetExchange } from '../../src/testing
 import { startPostgres } from '../../src/testing/postgres.ts'
 import { median, type Row } from '../lib/report.ts'
 import type { ChainExchangeJob } from './chainExchangeProcess.ts'
-import { createCaller, run, serveAnswer } from './load.ts'
+import { createCaller, run, serveAnswer, start } from './load.ts'
 
 const ROUNDS = 3
 /** Exchanges of a round, asked by so many merchants of so many data sources. */
@@ -77,10 +74,11 @@ export async function chainExchanges(say: (line: string) => void): Promise<reado
     await devnet.provider.send('anvil_setIntervalMining', [BLOCK_TIME])
     const database = await postgres.createDatabase()
     const { proxyTransfer, evidence, fromBlock } = contracts
-    const server = startExchange({
+    const job: ChainExchangeJob = {
       ...{ rpc: devnet.url, database, proxyTransfer, evidence, fromBlock, confirmations: CONFIRMATIONS },
       ...{ name: NAME, operatorToken: TOKEN },
-    })
+    }
+    const server = start('chainExchangeProcess.ts', JSON.stringify(job))
     stops.push(() => server.stop())
     const { url, exchange } = (await server.next()) as { readonly url: string; readonly exchange: AccountId }
     const caller = createCaller(url, AT_ONCE)
@@ -113,7 +111,7 @@ export async function chainExchanges(say: (line: string) => void): Promise<reado
     for (let round = -1; round < ROUNDS; round++) {
       const count = round < 0 ? EXCHANGES / 6 : EXCHANGES
       const bodies = prepare(count)
-      const cpuBefore = await server.cpu()
+      const { cpu: cpuBefore } = await server.used()
       const block = await devnet.provider.getBlockNumber()
       const began = performance.now()
       // Asked as fast as they are taken, and collected in the same order.
@@ -135,7 +133,7 @@ export async function chainExchanges(say: (line: string) => void): Promise<reado
       })
       await Promise.all([asking, collecting])
       const whole = ended / ((performance.now() - began) / 1000)
-      const cpu = count / ((await server.cpu()) - cpuBefore)
+      const cpu = count / ((await server.used()).cpu - cpuBefore)
       await untilAnchored(sql)
       const used = await gasOf(devnet, contracts.accounts[0]!.wallet.address, block + 1)
       if (round < 0) continue // warms the compilers
@@ -333,27 +331,4 @@ async function takes(devnet: Devnet, wallet: Wallet, calls: readonly Transaction
   const seconds = (performance.now() - began) / 1000
   await devnet.setAutomine(true)
   return { seconds, gas: (await gasOf(devnet, wallet.address, from)).gas }
-}
-
-/** Starts the exchange beside this process. */
-function startExchange(job: ChainExchangeJob) {
-  const child = spawn(
-    process.execPath,
-    ['--conditions=@sluice/source', '--import', 'tsx', fileURLToPath(new URL('chainExchangeProcess.ts', import.meta.url))],
-    { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, EXCHANGE_JOB: JSON.stringify(job) } },
-  )
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async (): Promise<unknown> => {
-    const line = (await lines.next()) as IteratorResult<string, undefined>
-    if (line.done) throw new Error('the exchange has ended')
-    return JSON.parse(line.value) as unknown
-  }
-  return {
-    next,
-    async cpu(): Promise<number> {
-      child.stdin.write('cpu\n')
-      return ((await next()) as { cpu: number }).cpu
-    },
-    stop: () => child.stdin.end(),
-  }
 }

@@ -3,14 +3,11 @@
  * is a process of its own; the merchant, the data source and PostgreSQL share the other core.
  * @module
  */
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { createHash } from 'node:crypto'
 import { grapheneKey, seedSecret, signTransferParams, recoverPayer } from '../../src/core/crypto/graphene/index.ts'
 import { startPostgres } from '../../src/testing/postgres.ts'
 import { median, percentile, type Row } from '../lib/report.ts'
-import { createCaller, run, serveAnswer } from './load.ts'
+import { createCaller, run, serveAnswer, start } from './load.ts'
 import { ask, createQuestions, sealedAnswer, type Market } from './market.ts'
 
 const ROUNDS = 5
@@ -18,12 +15,6 @@ const EXCHANGES = 1_500
 const AT_ONCE = 64
 /** Exchanges one after another, for the time that one takes. */
 const ALONE = 300
-
-/** What a server has taken since it began: CPU seconds, and statements sent to its database. */
-interface Used {
-  readonly cpu: number
-  readonly roundTrips: number
-}
 
 /** Measures the wanted cases. */
 export async function exchange(say: (line: string) => void): Promise<readonly Row[]> {
@@ -160,27 +151,4 @@ export function curveRate(bodies: readonly string[]): number {
     recoverPayer(signed)
   }
   return digests.length / ((performance.now() - began) / 1000)
-}
-
-/** Starts a program beside this one. */
-function start(program: string, ...args: string[]) {
-  const child = spawn(
-    process.execPath,
-    ['--conditions=@sluice/source', '--import', 'tsx', fileURLToPath(new URL(program, import.meta.url)), ...args],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  )
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async (): Promise<unknown> => {
-    const line = (await lines.next()) as IteratorResult<string, undefined>
-    if (line.done) throw new Error(`${program} has ended`)
-    return JSON.parse(line.value) as unknown
-  }
-  return {
-    next,
-    async used(): Promise<Used> {
-      child.stdin.write('used\n')
-      return (await next()) as Used
-    },
-    stop: () => child.stdin.end(),
-  }
 }

@@ -2,8 +2,11 @@
  * Asks an exchange as many questions as it takes, and answers them: what is sent was sealed and signed before.
  * @module
  */
+import { spawn } from 'node:child_process'
 import { Agent, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 
 /** An answer, and the time it took. */
 export interface Answer {
@@ -60,4 +63,33 @@ export async function run(count: number, atOnce: number, each: (i: number) => Pr
   }
   await Promise.all(Array.from({ length: atOnce }, work))
   return times
+}
+
+/** What a server has taken since it began: CPU seconds, and statements sent to its database if it counts them. */
+export interface Used {
+  readonly cpu: number
+  readonly roundTrips: number
+}
+
+/** Starts a program of this folder beside this one: it prints JSON, line by line. */
+export function start(program: string, ...args: string[]) {
+  const child = spawn(
+    process.execPath,
+    ['--conditions=@sluice/source', '--import', 'tsx', fileURLToPath(new URL(program, import.meta.url)), ...args],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  )
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async (): Promise<unknown> => {
+    const line = (await lines.next()) as IteratorResult<string, undefined>
+    if (line.done) throw new Error(`${program} has ended`)
+    return JSON.parse(line.value) as unknown
+  }
+  return {
+    next,
+    async used(): Promise<Used> {
+      child.stdin.write('used\n')
+      return (await next()) as Used
+    },
+    stop: () => child.stdin.end(),
+  }
 }

@@ -349,7 +349,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
   async function checkMined(entry: Entry, head: number, headers: Headers): Promise<void> {
     const { seenIn } = entry
     // A receipt may be long: it is not read again while its block stays where it is.
-    if (seenIn && isShallow(seenIn, head) && (await headers(seenIn.blockNumber))?.hash === seenIn.blockHash) return
+    if (seenIn && isShallow(seenIn.blockNumber, head) && (await headers(seenIn.blockNumber))?.hash === seenIn.blockHash) return
     const receipt = await receiptOf(entry)
     if (!receipt) {
       vanished(entry)
@@ -358,7 +358,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       return
     }
     entry.missing = 0
-    if (isShallow(receipt, head)) {
+    if (isShallow(receipt.blockNumber, head)) {
       entry.seenIn = { blockNumber: receipt.blockNumber, blockHash: receipt.blockHash }
       return
     }
@@ -368,8 +368,8 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
     if (nonce !== undefined) await finish(entry, await endOf(entry.record, nonce, receipt))
   }
 
-  function isShallow({ blockNumber }: { readonly blockNumber: number }, head: number): boolean {
-    return head - blockNumber + 1 < confirmations
+  function isShallow(block: number, head: number): boolean {
+    return head - block + 1 < confirmations
   }
 
   /** Notes that a transaction which had been seen in a block is in none now. */
@@ -430,7 +430,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       log.info('a wallet has sent a transaction again under another hash', { label, hash: taker.hash })
       return change(entry, { attempts: [...attempts, { hash: taker.hash, raw: undefined, fees: undefined }] })
     }
-    if (isShallow({ blockNumber: taker.blockNumber }, head)) return
+    if (isShallow(taker.blockNumber, head)) return
     const shortMessage = `${label} cannot happen any more: another transaction took its nonce`
     const details = { label, hash: entry.hash, nonce, by: taker.hash }
     await finish(entry, { error: { code: 'TRANSACTION_REPLACED', shortMessage, details } })
