@@ -12,11 +12,17 @@ export interface DataTradeDomain {
   readonly version: '1'
   readonly chainId: bigint
   readonly verifyingContract: string
+  /**
+   * The chain's id when the contract was deployed (`originChainId` of the contract): orders are named under it, whatever
+   * the chain's id is now. @default chainId
+   */
+  readonly originChainId?: bigint | undefined
 }
 
 /** The domain of the order contract at an address. */
-export function dataTradeDomain(chainId: bigint, verifyingContract: string): DataTradeDomain {
-  return { name: 'Sluice DataTrade', version: '1', chainId, verifyingContract }
+export function dataTradeDomain(chainId: bigint, verifyingContract: string, originChainId?: bigint): DataTradeDomain {
+  const domain = { name: 'Sluice DataTrade', version: '1', chainId, verifyingContract } as const
+  return originChainId === undefined || originChainId === chainId ? domain : { ...domain, originChainId }
 }
 
 /** Buyer: "of this order I acknowledge and pay the first `transferred` bytes". */
@@ -86,8 +92,9 @@ export type DataTradeDigests = { readonly [T in keyof DataTradeMessages]: (messa
 
 /** Prepares the digests of a domain: what doesn't change is hashed once. */
 export function dataTradeDigests(domain: DataTradeDomain): DataTradeDigests {
+  const origin = { ...domain, chainId: domain.originChainId ?? domain.chainId }
   const hasher = <T extends keyof DataTradeMessages>(type: T): ((message: DataTradeMessages[T]) => Uint8Array) => {
-    const hash = typedDataHasher(domain, type, dataTradeTypes[type])
+    const hash = typedDataHasher(type === 'Order' ? origin : domain, type, dataTradeTypes[type])
     return (message) => hash(message as unknown as Record<string, string | number | bigint>)
   }
   return { Order: hasher('Order'), Ack: hasher('Ack'), ChunkClaim: hasher('ChunkClaim'), Rating: hasher('Rating') }
