@@ -3,9 +3,9 @@
  * @module
  */
 import type { Signer } from 'ethers'
-import { deployment } from '../contracts/deployments.ts'
+import { findDataTrade } from '../contracts/findDataTrade.ts'
 import type { Order } from '../contracts/order.ts'
-import { dataTradeDigests, dataTradeDomain } from '../contracts/typedData.ts'
+import { dataTradeDigests } from '../contracts/typedData.ts'
 import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { keyFromSecret } from '../core/crypto/key.ts'
@@ -152,7 +152,8 @@ const EXIT_TIMEOUT = 5000
 
 /**
  * Creates a buyer.
- * @throws `STORE_LOCKED` when another process has the store, `RPC_FAILED`, `BAD_ARGUMENT`.
+ * @throws `NOT_DEPLOYED` when there is no order contract at the address, `STORE_LOCKED` when another process has the
+ * store, `RPC_FAILED`, `BAD_ARGUMENT`.
  * @example
  * ```ts
  * import { createBuyer } from 'sluice-sdk/buyer'
@@ -165,9 +166,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const { signer, clock = systemClock, log = silentLogger, connect = connectWebSocket } = options
   assertArgument(signer.provider, 'signer', 'connected to a provider')
   const address = await signer.getAddress()
-  const { chainId } = await signer.provider.getNetwork()
-  const dataTrade = options.dataTrade ?? deployment(chainId).dataTrade
-  const domain = dataTradeDomain(chainId, dataTrade)
+  const domain = await findDataTrade({ provider: signer.provider, dataTrade: options.dataTrade, clock })
   const digests = dataTradeDigests(domain)
   const store = typeof options.store === 'string' ? await openStore(options.store) : options.store ?? memoryStore()
   const book = purchaseBook(store)

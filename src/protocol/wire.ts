@@ -13,6 +13,9 @@ export const PROTOCOL_VERSION = 1
 /** The most bytes an order can cover: what the contract has room for. */
 export const MAX_BYTES = 2 ** 48 - 1
 
+/** The most items on one menu. */
+export const MAX_ITEMS = 10_000
+
 // One kind of check throughout: every further action of the schema library would travel in each page.
 const text = (test: (value: string) => boolean, expected: string) => v.pipe(v.string('must be text'), v.check(test, `must be ${expected}`))
 const matching = (pattern: RegExp, expected: string) => text((value) => pattern.test(value), expected)
@@ -75,7 +78,7 @@ const item = v.strictObject({
 })
 
 const menu = v.strictObject({
-  list_of_available_data: listOf(item, 10_000),
+  list_of_available_data: listOf(item, MAX_ITEMS),
   granularity: integer(1, 4 * 1024 * 1024),
   list_of_available_payment: listOf(paymentKind, 8),
   list_of_available_mode: listOf(mode, 2),

@@ -3,9 +3,10 @@
  * @module
  */
 import type { Signer } from 'ethers'
-import { deployment } from '../contracts/deployments.ts'
-import { dataTradeDigests, dataTradeDomain } from '../contracts/typedData.ts'
-import { toHex } from '../core/bytes.ts'
+import { assertContract, type ContractPlace } from '../contracts/assertContract.ts'
+import { findDataTrade } from '../contracts/findDataTrade.ts'
+import { dataTradeDigests } from '../contracts/typedData.ts'
+import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
@@ -14,18 +15,18 @@ import type { Store } from '../core/store/store.ts'
 import type { PaymentMethod } from '../payments/payment.ts'
 import { samplePayments } from '../payments/prepaid.ts'
 import { tokenPayments } from '../payments/token/seller.ts'
-import { MAX_GRANULARITY } from '../protocol/frame.ts'
 import { signerIdentity } from '../protocol/identity.ts'
-import { menuHash, menuToWire, type Menu } from '../protocol/menu.ts'
-import { encodeMessage, MAX_TEXT_TO_SELLER, signedBytes } from '../protocol/message.ts'
+import { ETH, menuHash, menuToWire, type Menu } from '../protocol/menu.ts'
+import { encodeMessage, MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER, signedBytes } from '../protocol/message.ts'
 import type { PublishingRegistry } from '../protocol/registry/registry.ts'
 import type { Transport } from '../protocol/transport.ts'
 import { listenWebSocket, type Listener, type ListenOptions } from '../protocol/websocket/listen.ts'
-import type { PaymentMode } from '../protocol/wire.ts'
+import { MAX_ITEMS, type PaymentMode } from '../protocol/wire.ts'
 import { openStore } from '#platform'
 import { serveConnection, type Connection } from './connection.ts'
 import { createDesk, type Opinion, type SellerEvents, type SellerLimits } from './desk.ts'
-import { offersById, prepareItem, type ItemSpec } from './item.ts'
+import { offersById, prepareItem, type ItemSpec, type Offered } from './item.ts'
+import { assertSellerOptions } from './options.ts'
 import type { Sale } from './sale.ts'
 
 /** Options of {@link createSeller}. */
@@ -111,7 +112,8 @@ function defaultWindow(granularity: number): number {
 
 /**
  * Creates a seller: reads every item once for its Merkle root and takes up the orders of an earlier run.
- * @throws `BAD_ARGUMENT` naming the option, `SOURCE_FAILED`, `STORE_LOCKED`, `RPC_FAILED`.
+ * @throws `BAD_ARGUMENT` naming the option; `NOT_DEPLOYED` when there is no order contract or token at an address;
+ * `SOURCE_FAILED`, `STORE_LOCKED`, `RPC_FAILED`.
  * @example
  * ```ts
  * import { createSeller } from 'sluice-sdk/seller'
@@ -122,21 +124,16 @@ function defaultWindow(granularity: number): number {
  * ```
  */
 export async function createSeller(options: SellerOptions): Promise<Seller> {
+  assertSellerOptions(options)
   const { signer, clock = systemClock, log = silentLogger, granularity = 256 * 1024 } = options
   const { window = defaultWindow(granularity) } = options
-  assertArgument(signer.provider, 'signer', 'connected to a provider')
-  assertArgument(Number.isInteger(window) && window >= 1 && window <= 65_536, 'window', 'a number of chunks from 1 to 65536')
-  assertArgument(
-    Number.isInteger(granularity) && granularity >= 1 && granularity <= MAX_GRANULARITY,
-    'granularity',
-    `a number of bytes from 1 to ${MAX_GRANULARITY}`,
-  )
-  const { chainId } = await signer.provider.getNetwork()
-  const dataTrade = options.dataTrade ?? deployment(chainId).dataTrade
-  const domain = dataTradeDomain(chainId, dataTrade)
+  const provider = signer.provider!
+  const domain = await findDataTrade({ provider, dataTrade: options.dataTrade, clock })
+  const { chainId, verifyingContract: dataTrade } = domain
   const digests = dataTradeDigests(domain)
   const identity = await signerIdentity(signer, domain)
   const offers = offersById(await Promise.all(options.items.map((item) => prepareItem(item, granularity))))
+  await assertTokens(offers, { provider, chainId, clock })
   const events = createEmitter<SellerEvents>(log)
   const limits = { ...defaultLimits, ...options.limits }
 
@@ -179,6 +176,12 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     signature: await identity.signBytes(signedBytes('menu', payload, '')),
     verification: '',
   })
+  assertArgument(
+    offers.size <= MAX_ITEMS && utf8(menuText).length <= MAX_TEXT_TO_BUYER,
+    'items',
+    `up to ${MAX_ITEMS} items that fit one message: the menu has ${offers.size} in ${utf8(menuText).length} bytes of ${MAX_TEXT_TO_BUYER}; ` +
+      'shorten id and info, or sell by several sellers',
+  )
 
   const desk = createDesk({
     identity,
@@ -243,4 +246,14 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       if (typeof options.store === 'string') await store.close()
     },
   }
+}
+
+/** Buyers are asked for tokens that exist. */
+async function assertTokens(
+  offers: ReadonlyMap<string, Offered>,
+  where: Pick<ContractPlace, 'provider' | 'chainId' | 'clock'>,
+): Promise<void> {
+  const named = new Map<string, string>()
+  for (const { item } of offers.values()) if (item.token !== ETH) named.set(item.token.toLowerCase(), `items["${item.id}"].token`)
+  await Promise.all([...named].map(([address, option]) => assertContract('ERC-20', { ...where, address, option })))
 }

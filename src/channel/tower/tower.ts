@@ -4,8 +4,10 @@
  * @module
  */
 import { SigningKey, type Signer } from 'ethers'
+import { assertContract } from '../../contracts/assertContract.ts'
 import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
 import { towerDepositContract, towerDepositInterface } from '../../contracts/towerDeposit.ts'
+import { assertAddress } from '../../core/address.ts'
 import { fromHex, randomBytes, toHex, type Hex } from '../../core/bytes.ts'
 import { claim as claimPlace } from '../../core/chain/claim.ts'
 import { createRpc, isDevelopmentChain } from '../../core/chain/rpc.ts'
@@ -126,6 +128,7 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
   const { provider } = signer
   assertArgument(wallet instanceof SigningKey && provider, 'signer', 'a wallet that holds its key, connected to a provider')
   assertArgument(options.tokenNetworks.length > 0, 'tokenNetworks', 'at least one address')
+  if (options.towerDeposit !== undefined) assertAddress(options.towerDeposit, 'towerDeposit')
   const towerDeposit = options.towerDeposit === undefined ? undefined : lower(options.towerDeposit)
   assertArgument(minReward >= 0n && (minReward === 0n || towerDeposit), 'minReward', 'given with the towerDeposit that pays it')
   const key = keyFromSecret(fromHex(wallet.privateKey, 32))
@@ -141,7 +144,8 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
 
   async function start(): Promise<Tower> {
     const rpc = createRpc({ provider: provider!, clock })
-    const { chainId } = await provider!.getNetwork()
+    const chainId = await rpc.chainId({ attempts: 2 })
+    if (towerDeposit) await assertContract('TowerDeposit', { provider: provider!, chainId, address: towerDeposit, option: 'towerDeposit', clock })
     const confirmations = options.confirmations ?? (isDevelopmentChain(chainId) ? 1 : 5)
     const sender = await createSender({
       signer,

@@ -3,6 +3,7 @@
  * @module
  */
 import { Interface, type Provider } from 'ethers'
+import { assertContract } from '../../contracts/assertContract.ts'
 import type { Rpc } from '../../core/chain/rpc.ts'
 import type { Sender } from '../../core/chain/sender.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -30,17 +31,17 @@ const erc20 = /* @__PURE__ */ new Interface([
 
 /**
  * Approves exactly `amount`, unless as much is allowed already. Source: ERC-20.
- * @throws `INSUFFICIENT_FUNDS` with what is missing; `TOKEN_TRANSFER_FAILED` when there is no token at the address.
+ * @throws `INSUFFICIENT_FUNDS` with what is missing; `NOT_DEPLOYED` when there is no token at the address.
  */
 export async function allow(options: AllowOptions): Promise<void> {
   const { provider, rpc, sender, spender, token, amount, label, signal } = options
   const read = async (method: 'balanceOf' | 'allowance', args: readonly string[]): Promise<bigint> => {
     const data = erc20.encodeFunctionData(method, args)
     const answer = await rpc.ask(`${method} of token ${token}`, () => provider.call({ to: token, data }), { attempts: 3, signal })
-    if (answer === '0x') throw new SluiceError('TOKEN_TRANSFER_FAILED', `there is no token at ${token}`, { details: { token } })
     return erc20.decodeFunctionResult(method, answer)[0] as bigint
   }
 
+  await assertContract('ERC-20', { provider, chainId: sender.chainId, address: token, option: 'token', signal })
   const balance = await read('balanceOf', [sender.address])
   if (balance < amount) {
     throw new SluiceError('INSUFFICIENT_FUNDS', `${sender.address} has ${balance} of token ${token}, ${amount - balance} short of the deposit`, {
