@@ -28,7 +28,8 @@ import {
   noChannel,
   registrationPlace,
 } from './node/chainState.ts'
-import type { ChainTime, NodeContext } from './node/context.ts'
+import { createChainTime } from './node/chainTime.ts'
+import type { NodeContext } from './node/context.ts'
 import type { ChannelEvents } from './node/events.ts'
 import { createDelegations, nodeIdentity, watchOf } from './node/identity.ts'
 import { createJournal } from './node/journal.ts'
@@ -73,6 +74,12 @@ export interface ChannelNodeOptions {
    * @default half the reveal timeout; never on development chains, whose blocks come when they are needed
    */
   readonly stallTimeout?: number | undefined
+  /**
+   * Seconds by which this machine's clock may differ from the time of the blocks that come. A clock that differs by more is
+   * told by the event `clockWrong`, and counts no further than that.
+   * @default half the reveal timeout; Infinity on development chains, whose time is set by hand
+   */
+  readonly clockTolerance?: number | undefined
   /** Seconds for which a payment in parts is held while some are missing. @default 30 */
   readonly holdTime?: number | undefined
   /** What forwarding costs; `false` forwards nothing. @default no fees */
@@ -252,7 +259,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const { chainId: network } = await signer.provider!.getNetwork()
     const dev = isDevelopmentChain(network)
     const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30, fromBlock = 0 } = options
-    const { stallTimeout = dev ? Infinity : revealTimeout / 2 } = options
+    const { stallTimeout = dev ? Infinity : revealTimeout / 2, clockTolerance = dev ? Infinity : revealTimeout / 2 } = options
     const chain = await createBlockchainService({
       signer,
       tokenNetworks,
@@ -291,16 +298,16 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       (error) => log.error('an effect failed', { reason: error instanceof Error ? error.message : String(error) }),
     )
     const alarm = createAlarmService(log)
-    let confirmed = 0
-    /** When the last block came, in milliseconds. */
-    let blockAt = clock.now()
-    const time: ChainTime = {
-      get confirmed() {
-        return confirmed
+    const time = createChainTime({
+      clock,
+      stallTimeout,
+      clockTolerance,
+      onClock(ahead, isWrong) {
+        if (!isWrong) return log.info('the clock of this machine is right again', { ahead })
+        log.error('the clock of this machine is wrong by the blocks that come: set it, or see whether the RPC node lags', { ahead })
+        events.emit('clockWrong', { ahead })
       },
-      now: () => Math.max(confirmed, Math.floor(clock.now() / 1000)),
-      stalled: () => clock.now() - blockAt > 1000 * stallTimeout,
-    }
+    })
     const channels = new Map(loaded.map((channel) => [channel.id, channel]))
     const releases = await openReleases(store, { journal, time, clock, channels })
     const foreign = await openForeignChannels(store, journal)
@@ -429,7 +436,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           return mediationFee(fees, amount, capacityOf(channel))
         },
         secretFor: (lock, channel, amount) => swaps?.secretFor(lock, channel, amount),
-        mayTake: (lock, channel, amount) => !swaps?.holds(lock, channel, amount),
+        mayTake: (lock, channel, amount, expiry) => !swaps?.holds(lock, channel, amount, expiry),
         register: (secrets) => register(secrets),
         search: async (secrethashes) => {
           for (const { key: id, secrethashes: list, secrethash, secret, at } of await chain.registrations(
@@ -607,16 +614,15 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     }
     await chain.start({
       event: chainState.event,
-      block: (block) => {
-        confirmed = Math.max(confirmed, block.timestamp)
-        blockAt = clock.now()
+      block: (block, left) => {
+        time.block(block.timestamp, left)
         rewind.forgetBelow(block.number)
         alarm.ring(block)
       },
       rollback: (block) => chainState.rewind(block),
     })
     // What was over before a restart is over now, with no new block.
-    confirmed = Math.max(confirmed, await chain.toldUntil())
+    time.begin(await chain.toldUntil())
     alarm.onBlock(() => tick())
     void ticking()
     for (const channel of channels.values()) {

@@ -33,7 +33,8 @@ export interface BlockchainOptions {
 /** What is told about the chain, in its order; each call is awaited. */
 export interface BlockchainHandlers {
   event(event: ChainEvent, tokenNetwork: Hex, block: number): void | Promise<void>
-  block(block: WatchedBlock): void | Promise<void>
+  /** @param left - blocks that count as well and are told next. */
+  block(block: WatchedBlock, left: number): void | Promise<void>
   /** Blocks above this one have left the chain: what they said is taken back, what stands there now is told again. */
   rollback(block: number): void | Promise<void>
 }
@@ -120,7 +121,7 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
           const event = decodeChainEvent(entry)
           if (event) await handlers.event(event, entry.address.toLowerCase() as Hex, entry.blockNumber)
         },
-        onBlock: (block) => handlers.block(block),
+        onBlock: (block, left) => handlers.block(block, left),
         onRollback: (block) => handlers.rollback(block),
       }),
     caughtUp: (signal) => watcher.caughtUp(signal),

@@ -234,5 +234,6 @@ export const eventSchemas = {
   misbehaved: v.object({ channel_id: v.optional(hash), account: address, code: v.string(), reason: v.string() }),
   appointed: v.object({ channel_id: hash, tower: address, counter: v.number(), valid_until: described(v.number(), 'Unix seconds') }),
   towerFailed: v.object({ channel_id: hash, tower: address, code: v.string(), reason: v.string() }),
+  clockWrong: v.object({ ahead: described(v.number(), 'Seconds; below zero if it is behind') }),
   stopped: v.object({ reason: v.string() }),
 } satisfies Record<keyof ChannelEvents, v.GenericSchema>

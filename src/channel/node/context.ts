@@ -49,4 +49,6 @@ export interface ChainTime {
   now(): number
   /** Whether no block has come for so long that a closing could be missed: then nothing more may be promised or taken. */
   stalled(): boolean
+  /** @throws `CHAIN_STALLED` if so, saying since when and what to set. */
+  assertMoving(): void
 }

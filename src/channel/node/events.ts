@@ -35,6 +35,8 @@ export interface ChannelEvents {
   appointed: { readonly channelId: Hex; readonly tower: Hex; readonly counter: number; readonly validUntil: number }
   /** A watchtower did not answer, or not as it should: the next one takes its place. */
   towerFailed: { readonly channelId: Hex; readonly tower: Hex; readonly code: ErrorCode; readonly reason: string }
+  /** This machine's clock is ahead of the chain's by so many seconds (negative: behind), more than `clockTolerance`. */
+  clockWrong: { readonly ahead: number }
   /** The store has failed: the node signs and sends nothing more. */
   stopped: { readonly reason: string }
 }

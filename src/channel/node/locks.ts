@@ -44,8 +44,11 @@ export interface LockHandlers {
   feeFor(channel: Channel, amount: bigint): bigint
   /** The secret of a payment that is all here, if this node has made it itself. */
   secretFor(lock: LockRecord, channel: Channel, amount: bigint): Uint8Array | undefined
-  /** Whether a payment that is all here should be taken now; false leaves it, a throw gives it back. */
-  mayTake(lock: LockRecord, channel: Channel, amount: bigint): boolean
+  /**
+   * Whether a payment that is all here should be taken now; false leaves it, a throw gives it back.
+   * @param expiry - of its first part that is over.
+   */
+  mayTake(lock: LockRecord, channel: Channel, amount: bigint, expiry: number): boolean
   /** Registers secrets on chain: their locks are about to expire. */
   register(secrets: readonly Uint8Array[]): void
   /** Searches the chain for registrations of secrets, and tells of each by `onSecretOnChain`. */
@@ -126,8 +129,51 @@ export function createLocks(
   let searching: Promise<void> | undefined
 
   const isOurs = ({ target }: LockRecord): boolean => target === account
-  const twinOf = ({ lock, own }: LockEntry): LockEntry | undefined =>
-    lock.twin && locks.get(lock.twin.channelId, !own, lock.twin.index)
+  /** The lock on the other side of this node. Numbers are used again: another one may lie there by now. */
+  const twinOf = ({ channel, lock, own }: LockEntry): LockEntry | undefined => {
+    const twin = lock.twin && locks.get(lock.twin.channelId, !own, lock.twin.index)
+    const back = twin?.lock.twin
+    const isSame = twin?.lock.secrethash === lock.secrethash && back?.channelId === channel.id && back.index === lock.index
+    return isSame ? twin : undefined
+  }
+
+  /**
+   * Whether a lock of the partner can be claimed for certain by whoever knows its secret: with time to register it, in a
+   * channel that is open or whose closing has shown it. Who has not seen the newest block does not know.
+   */
+  function isCertain({ channel, lock }: LockEntry): boolean {
+    if (lock.givenBack || time.stalled()) return false
+    const isPublic = isPublicInTime(lock)
+    if (channel.phase === 'open') return isPublic || lock.expiry - time.now() >= times.revealTimeout
+    const { presented, closedByUs, theirs } = channel
+    const shown = closedByUs ? presented?.fromPartner : presented?.fromCloser
+    return isPublic && shown !== undefined && shown.nonce >= theirs.nonce
+  }
+
+  /**
+   * What this node gets by the secret that pays a lock of its own: what that was forwarded from, or the other half of a swap.
+   * Undefined for a lock of the partner that has become a transfer, or that was over before the one of this node.
+   */
+  const sourcesOf = (entry: LockEntry): readonly LockEntry[] => {
+    if (!entry.lock.twin) return [...locks.of(entry.lock.secrethash)].filter(({ own, lock }) => !own && isOurs(lock))
+    const twin = twinOf(entry)
+    return twin ? [twin] : []
+  }
+
+  /**
+   * Whether a lock of this node may be paid: nothing is paid for a secret before it is certain that the secret is worth
+   * anything. What its receiver can claim on chain is paid in any case.
+   */
+  const isCovered = (entry: LockEntry): boolean => isPublicInTime(entry.lock) || sourcesOf(entry).every(isCertain)
+
+  /** Whether this node has locked something by a lock of the partner that can still be claimed from it. */
+  const isSpent = (entry: LockEntry): boolean =>
+    [...locks.of(entry.lock.secrethash)].some(
+      (each) =>
+        each.own &&
+        !each.lock.givenBack &&
+        sourcesOf(each).some(({ channel, lock }) => channel === entry.channel && lock.index === entry.lock.index),
+    )
 
   /** The partner locked it: forward, ask for the secret, claim, or give back. */
   function pursueIncoming(entry: LockEntry): void {
@@ -207,6 +253,7 @@ export function createLocks(
 
   /** We are the target: ask for the secret as soon as all parts are here. */
   function ask(entry: LockEntry): void {
+    if (time.stalled()) return // a secret that is known now may be too late
     const { lock, channel } = entry
     const { paymentId, secrethash, total, initiator } = lock
     const parts = [...locks.of(secrethash)].filter(
@@ -214,8 +261,10 @@ export function createLocks(
     )
     const group = `${paymentId}/${secrethash}`
     const now = time.now()
+    /** Of the first that is over: what is paid by the secret must be over before. */
+    const expiry = Math.min(...parts.map((part) => part.lock.expiry))
     try {
-      if (lock.expiry - now < times.revealTimeout) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock expires too soon')
+      if (expiry - now < times.revealTimeout) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock expires too soon')
       if (lock.expiry - now > times.maxLockTime) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock would take too long')
       if (
         parts.some(
@@ -232,11 +281,11 @@ export function createLocks(
         if (now - since > times.holdTime) throw new SluiceError('PAYMENT_EXPIRED', 'the other parts of the payment did not come')
         return
       }
+      if (!parts.every(isCertain)) return
       const known = handlers.secretFor(lock, channel, amount)
       if (known) return learn(secrethash, known, false)
-      if (!handlers.mayTake(lock, channel, amount)) return
+      if (!handlers.mayTake(lock, channel, amount, expiry)) return
       heldSince.delete(group)
-      const expiry = Math.min(...parts.map((part) => part.lock.expiry))
       const request = { paymentId, secrethash, amount, expiry }
       const signature = key.sign(personalDigest(requestBytes(request)))
       journal.then(() =>
@@ -250,9 +299,12 @@ export function createLocks(
   }
 
   /** This node locked it: claimable by the partner once the secret is out in time, free once it is over without. */
-  function pursueOwn({ channel, lock }: LockEntry): void {
+  function pursueOwn(entry: LockEntry): void {
+    const { channel, lock } = entry
     const claimable = isPublicInTime(lock) || lock.expiry > time.now()
-    if (lock.secret && claimable) return unlock(channel, lock, fromHex(lock.secret))
+    // It may have come while nothing could be paid for it; then it is with what this node gets by it.
+    const secret = lock.secret ?? sourcesOf(entry).find((source) => source.lock.secret)?.lock.secret
+    if (secret && claimable) return isCovered(entry) ? unlock(channel, lock, fromHex(secret)) : undefined
     if (isOver(lock)) release(channel, lock, undefined)
   }
 
@@ -309,6 +361,7 @@ export function createLocks(
 
   /** Takes a lock out that nobody can claim any more, and passes that on to where it came from. */
   function release(channel: Channel, lock: LockRecord, report: Report | undefined): void {
+    const incoming = twinOf({ channel, own: true, lock })
     if (channel.phase === 'open') {
       if (!channel.synced) return
       proofs.sign(channel, 'remove', { index: lock.index })
@@ -317,7 +370,6 @@ export function createLocks(
       proofs.saveLock(channel, true, { ...lock, givenBack: true })
     }
     if (lock.twin) {
-      const incoming = locks.get(lock.twin.channelId, false, lock.twin.index)
       if (incoming) giveBack(incoming, report?.code ?? 'PAYMENT_EXPIRED', channel.id, report)
     } else handlers.returned(channel, lock, report)
   }
@@ -325,6 +377,7 @@ export function createLocks(
   function giveBack(entry: LockEntry, code: string, failed: Hex = NO_HASH, report?: Report): void {
     const { channel, lock } = entry
     if (lock.secret) return // ours already
+    if (!lock.givenBack && isSpent(entry)) return // whoever holds what was locked by it could still show the secret
     if (!lock.givenBack) {
       proofs.saveLock(channel, false, { ...lock, givenBack: true })
       releases.give(channel, lock)
@@ -477,7 +530,9 @@ export function createLocks(
         log.info('a secret came after its lock had expired', { channelId, index })
         return
       }
-      unlock(channel, entry.lock, secret)
+      if (isCovered(entry)) return unlock(channel, entry.lock, secret)
+      log.info('a secret came while it is not sure that it can be used: nothing is paid for it yet', { channelId, index })
+      learn(entry.lock.secrethash, secret, false)
     },
 
     onFail(link, message) {

@@ -164,7 +164,7 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
           details: { channelId: channel.id, limit: OUTBOX },
         })
       }
-      if (promises.has(type) && time.stalled()) throw new SluiceError('CHAIN_STALLED', 'no block has come for too long')
+      if (promises.has(type)) time.assertMoving()
       const reference = referenceOf(type, details)
       const next = advance(channel.own, type, details, reference)
       const spent = paidBy(next) + promisedBy(next) - paidBy(channel.own) - promisedBy(channel.own)
@@ -221,9 +221,10 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         log.debug('a proof came while the channel ends', { channelId: channel.id, nonce: message.nonce })
         return
       }
-      if (promises.has(message.type) && time.stalled()) {
-        // The channel may be closed already, without it. It comes again.
-        log.warn('a payment came while the chain stands still', { channelId: channel.id, nonce: message.nonce })
+      if (message.type !== 'remove' && time.stalled()) {
+        // The channel may be closed already, without it: so no unlock is taken either, for which others would be paid. It comes
+        // again.
+        log.warn('a payment came while the chain stands still', { channelId: channel.id, nonce: message.nonce, type: message.type })
         return
       }
       if (!channel.theirChannel || !channel.theirSigner)

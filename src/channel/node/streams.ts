@@ -128,7 +128,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
           assertArgument(!ended, 'stream', 'one that has not ended')
           assertArgument(Number.isSafeInteger(count) && count >= 1, 'count', 'a whole number from 1')
           if (channel.phase !== 'open') throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channel.id} is ${channel.phase}`)
-          if (time.stalled()) throw new SluiceError('CHAIN_STALLED', 'no block has come for too long')
+          time.assertMoving()
           for (let left = count; left > 0; ) {
             if (!chain || steps === chain.length) renew()
             const some = Math.min(left, chain!.length - steps)

@@ -28,8 +28,11 @@ export interface WatcherHandlers {
    * after the range): what was delivered since comes again after a crash, so make it idempotent.
    */
   onLog(log: ChainLog): void | Promise<void>
-  /** Called after the logs of each block; while catching up, after each range for its last block only. */
-  onBlock?(block: WatchedBlock): void | Promise<void>
+  /**
+   * Called after the logs of each block; while catching up, after each range for its last block only.
+   * @param left - blocks that lay deep enough at the last look and come after this one.
+   */
+  onBlock?(block: WatchedBlock, left: number): void | Promise<void>
   /** Blocks above `block` have left the chain: undo what came from them. Delivery goes on with `block + 1`. */
   onRollback?(block: number): void | Promise<void>
 }
@@ -238,7 +241,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     while (position() < target) {
       const from = position() + 1
       const deep = target - TAIL
-      await (from < deep ? deliverRange(run, from, Math.min(from + range - 1, deep)) : deliverBlocks(run, from, target))
+      await (from < deep ? deliverRange(run, from, Math.min(from + range - 1, deep), target) : deliverBlocks(run, from, target))
     }
     // No new block does not mean no other block.
     const ours = known.find(({ number }) => number === target)
@@ -263,13 +266,13 @@ export function createWatcher(options: WatcherOptions): Watcher {
     for (const [i, header] of whole.entries()) {
       if (run.signal.aborted) return
       await deliver(run, logs[i]!)
-      await deliverBlock(run, header)
+      await deliverBlock(run, header, target)
       await save(header)
     }
   }
 
   /** Delivers a range of blocks that are too deep to change, as a rule. */
-  async function deliverRange(run: Run, from: number, to: number): Promise<void> {
+  async function deliverRange(run: Run, from: number, to: number, target: number): Promise<void> {
     // Headers first: should the chain change before the logs are read, the next block will not follow `end`.
     const [first, end] = await ask(run, () => Promise.all([headerOf(from), headerOf(to)]))
     const last = known.at(-1)
@@ -293,7 +296,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
       await deliver(run, logs)
       if (run.signal.aborted) return save({ number: logs[0]!.blockNumber, hash: logs[0]!.blockHash })
     }
-    await deliverBlock(run, end)
+    await deliverBlock(run, end, target)
     await save(end)
   }
 
@@ -301,8 +304,8 @@ export function createWatcher(options: WatcherOptions): Watcher {
     for (const entry of logs) await insist(run, 'onLog', () => run.handlers.onLog(entry))
   }
 
-  async function deliverBlock(run: Run, { number, hash, timestamp }: Header): Promise<void> {
-    await insist(run, 'onBlock', () => run.handlers.onBlock?.({ number, hash, timestamp }))
+  async function deliverBlock(run: Run, { number, hash, timestamp }: Header, target: number): Promise<void> {
+    await insist(run, 'onBlock', () => run.handlers.onBlock?.({ number, hash, timestamp }, target - number))
   }
 
   /**
