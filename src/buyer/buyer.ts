@@ -32,6 +32,7 @@ import {
   type Range,
   type Selection,
 } from '../protocol/menu.ts'
+import { saltFor } from '../protocol/order.ts'
 import type { Registry, RegistryEntry } from '../protocol/registry/registry.ts'
 import type { Connect } from '../protocol/transport.ts'
 import type { PaymentKind, PaymentMode } from '../protocol/wire.ts'
@@ -252,6 +253,9 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
         details: { price, maxPrice: buy.maxPrice },
       })
     }
+    const mode = buy.mode ?? (menu.modes.includes('voucher') ? 'voucher' : 'onchain')
+    const nonce = toHex(randomBytes(16))
+    const scope = { nonce, data_ID: item.id, first_chunk: range.first, chunk_count: range.count, payment, mode }
     const order: Order = {
       buyer: address,
       seller: menu.seller,
@@ -262,7 +266,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       chunks: chunkCount(item),
       dataRoot: item.root,
       deadline: Math.floor(clock.now() / 1000) + (buy.lifetime ?? 86_400),
-      salt: toHex(randomBytes(32)),
+      salt: saltFor(scope, item),
     }
     const record: PurchaseRecord = {
       id: toHex(digests.Order(order)),
@@ -270,9 +274,10 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       url,
       item,
       range,
+      nonce,
       slice: sliceOf(range, item.granularity, buy),
       payment,
-      mode: buy.mode ?? (menu.modes.includes('voucher') ? 'voucher' : 'onchain'),
+      mode,
       form: buy.form ?? 'binary',
       claims: buy.claims ?? false,
       window: menu.window,

@@ -75,6 +75,8 @@ export interface PurchaseRecord {
   readonly url: string
   readonly item: Item
   readonly range: Range
+  /** What makes the salt, and so the id, unique. */
+  readonly nonce: Hex
   /** Part of the range that the caller asked for, in bytes from its start. */
   readonly slice: readonly [start: number, end: number]
   readonly payment: PaymentKind
@@ -531,6 +533,7 @@ function orderMessage(record: PurchaseRecord, stream: number, session: Hex): Pay
     payment: record.payment,
     mode: record.mode,
     terms: orderToWire(record.order),
+    nonce: record.nonce,
     first_chunk: record.range.first,
     chunk_count: record.range.count,
     form: record.form,

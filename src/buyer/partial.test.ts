@@ -36,6 +36,7 @@ const record: PurchaseRecord = {
     alipayPrice: undefined,
   },
   range: { first: 1, count: 4, bytes: 330 },
+  nonce: `0x${'00'.repeat(32)}`,
   slice: [0, 330],
   payment: 'token',
   mode: 'voucher',

@@ -34,8 +34,12 @@ export interface Delivery {
   readonly claims: boolean
   /** The most chunks that may be unpaid. */
   readonly cap: number
-  /** Whether an earlier run of the seller has opened the order before. */
+  /** Whether the order was opened before, and forgotten since, or by an earlier run of the seller. */
   readonly again: boolean
+  /** The order was left, or delivered and paid: what was paid may come again, and nothing more. */
+  readonly over: boolean
+  /** Bytes that were sent again although they were paid. */
+  readonly redelivered: number
 }
 
 /** What a sale needs of its seller. */
@@ -45,6 +49,8 @@ export interface SaleContext {
   readonly frames: FramePool
   /** Milliseconds that a payment may be late. */
   readonly ackTimeout: number
+  /** Makes durable what must survive a restart. */
+  note(changes: { readonly begun?: true; readonly redelivered?: number }): Promise<void>
 }
 
 /** A sale that is going on. */
@@ -81,7 +87,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     ? Math.min(delivery.total, till.paid + unpaidWindow(Math.floor(till.paid / granularity), delivery.cap) * granularity)
     : till.paid
   /** Bytes sent again although they were paid: a lost tail is worth one more delivery, not endless ones. */
-  let redelivered = 0
+  let redelivered = delivery.redelivered
 
   const flow = (position: number): Flow => ({
     total: chunks.ended ?? delivery.total,
@@ -136,10 +142,12 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           details: { received, sent },
         })
       }
-      redelivered += Math.max(0, till.paid - received)
+      const lost = Math.max(0, till.paid - received)
+      redelivered += lost
       if (redelivered > delivery.total) {
         throw new SluiceError('RANGE_INVALID', 'the order was already delivered twice over', { details: { redelivered } })
       }
+      if (lost > 0) await context.note({ redelivered })
       let position = received
       let run = false
       const ticking = new AbortController()
@@ -155,6 +163,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           if (position >= now.total && now.paid >= now.total) return
           const count = sendable(now, Math.max(1, Math.floor(BATCH / granularity)))
           if (count === 0) {
+            if (delivery.over) throw new SluiceError('ORDER_FINISHED', `order ${delivery.id} is over: all that was paid has been sent`)
             await wait(position, signal)
             continue
           }
@@ -249,12 +258,13 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
   }
 
   /** Chunks of live data: taken as they come, kept until they are paid so that a lost link costs nothing. */
-  function liveChunks({ id, form, claims, total }: Delivery, live: () => AsyncIterable<Uint8Array>): Chunks {
+  function liveChunks({ id, form, claims, total, again }: Delivery, live: () => AsyncIterable<Uint8Array>): Chunks {
     const unpaid: { at: number; index: number; bytes: Uint8Array }[] = []
     const input = live()[Symbol.asyncIterator]()
     let rest: Uint8Array = new Uint8Array(0)
     let made = 0
     let index = 0
+    let begun = false
     let making: Promise<void> | undefined
     let failure: SluiceError | undefined
     /** Takes one more chunk from the source, or notes that it has ended. */
@@ -298,7 +308,8 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
       },
       close: () => void Promise.resolve(input.return?.()).catch(() => {}),
       open: (from): Promise<ChunkReader> => {
-        if (from !== made && !unpaid.some(({ at }) => at === from)) {
+        // Another run of the source is other data: it would come on top of what was sent.
+        if (again || (from !== made && !unpaid.some(({ at }) => at === from))) {
           throw new SluiceError('RANGE_INVALID', `live data is gone at byte ${from}`, { details: { received: from } })
         }
         return Promise.resolve({
@@ -306,6 +317,8 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           next: async (position, _count, _run, stream, signal) => {
             if (position === made && !(await oneMore(signal))) return { bytes: 0, packets: [] }
             const chunk = unpaid.find(({ at }) => at === position)!
+            if (!begun) await context.note({ begun: true })
+            begun = true
             const { frame, body } = frameFor(
               stream,
               chunk.index,

@@ -429,6 +429,7 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
       const { id, order } = payable
       const time = await book.time(signal)
       const known = purses.get(id)
+      if (known?.due) throw new SluiceError('ORDER_FINISHED', `order ${id} is over, and is being settled`, { details: { order: id } })
       if (!known && order.deadline < time + minLifetime) {
         throw new SluiceError(
           'ORDER_EXPIRED',
