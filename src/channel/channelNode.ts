@@ -2,7 +2,7 @@ import type { Signer } from 'ethers'
 import { fromHex, randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { claim } from '../core/chain/claim.ts'
 import type { TransactionCall } from '../core/chain/sender.ts'
-import { isDevelopmentChain } from '../core/chain/rpc.ts'
+import { createRpc, isDevelopmentChain } from '../core/chain/rpc.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { engine } from '../core/crypto/engine.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
@@ -256,7 +256,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
   }
 
   async function start(): Promise<ChannelNode> {
-    const { chainId: network } = await signer.provider!.getNetwork()
+    const network = await createRpc({ provider: signer.provider!, clock }).chainId({ attempts: 5 })
     const dev = isDevelopmentChain(network)
     const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30, fromBlock = 0 } = options
     const { stallTimeout = dev ? Infinity : revealTimeout / 2, clockTolerance = dev ? Infinity : revealTimeout / 2 } = options

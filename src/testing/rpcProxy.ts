@@ -7,8 +7,14 @@ export type RpcFault =
   | { readonly error: { readonly code: number; readonly message: string; readonly data?: unknown } }
   /** Answers with something else than the node would. */
   | { readonly result: unknown }
-  /** Answers with a status of HTTP. */
-  | { readonly status: number; readonly headers?: Readonly<Record<string, string>> | undefined }
+  /** Answers with a status of HTTP. @default body {} */
+  | {
+      readonly status: number
+      readonly headers?: Readonly<Record<string, string>> | undefined
+      readonly body?: string | undefined
+    }
+  /** Passes the request on with other parameters. */
+  | { readonly params: readonly unknown[] }
   /** `cut`: closes the connection. `hang`: never answers. `lose`: passes the request on, and closes the connection. */
   | 'cut'
   | 'hang'
@@ -51,12 +57,12 @@ export async function startRpcProxy(target: string): Promise<RpcProxy> {
       const fault = await current?.(method, params)
       if (fault === 'hang') return
       if (fault === 'cut') return void outgoing.destroy()
-      if (typeof fault === 'object' && 'status' in fault) return void outgoing.writeHead(fault.status, fault.headers).end('{}')
+      if (typeof fault === 'object' && 'status' in fault) return void outgoing.writeHead(fault.status, fault.headers).end(fault.body ?? '{}')
       lost ||= fault === 'lose'
-      if (typeof fault === 'object') {
+      if (typeof fault === 'object' && !('params' in fault)) {
         answers.push({ jsonrpc: '2.0', id, ...fault })
       } else {
-        const body = JSON.stringify({ jsonrpc: '2.0', id, method, params })
+        const body = JSON.stringify({ jsonrpc: '2.0', id, method, params: typeof fault === 'object' ? fault.params : params })
         const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
         answers.push(await answer.json())
       }

@@ -122,12 +122,19 @@ export async function createTransactions(options: TransactionsOptions): Promise<
     return call(to, data, label, more)
   }
 
-  /** Lets the network take what is paid in; with ETH it is sent along. */
-  const payIn = async (network: Hex, amount: bigint, signal: AbortSignal | undefined): Promise<bigint> => {
+  /** Calls with what is paid in: ETH is sent along, of a token the network may take as much. */
+  const payIn = async (
+    network: Hex,
+    data: string,
+    label: string,
+    amount: bigint,
+    signal: AbortSignal | undefined,
+  ): Promise<SentReceipt> => {
     const { token } = networks.get(network)!
-    if (BigInt(token) === 0n) return amount
-    if (amount > 0n) await allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', signal })
-    return 0n
+    const isEth = BigInt(token) === 0n
+    const pay = (): Promise<SentReceipt> => call(network, data, label, { value: isEth ? amount : 0n, signal })
+    if (isEth || amount === 0n) return pay()
+    return allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', signal }, pay)
   }
 
   const isRegistered = async (secretRegistry: Hex, secrets: readonly Uint8Array[]): Promise<boolean> => {
@@ -142,22 +149,13 @@ export async function createTransactions(options: TransactionsOptions): Promise<
     encode('open', [partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0)])
 
   return {
-    open: async (network, opening, { signal } = {}) => {
-      const value = await payIn(network, opening.deposit, signal)
-      return call(network, openCall(opening), 'open channel', { value, signal })
+    open: (network, opening, { signal } = {}) => payIn(network, openCall(opening), 'open channel', opening.deposit, signal),
+    openMany: (network, openings, { signal } = {}) => {
+      const total = openings.reduce((sum, { deposit }) => sum + deposit, 0n)
+      return payIn(network, encode('batch', [openings.map(openCall)]), `open ${openings.length} channels`, total, signal)
     },
-    openMany: async (network, openings, { signal } = {}) => {
-      const value = await payIn(
-        network,
-        openings.reduce((sum, { deposit }) => sum + deposit, 0n),
-        signal,
-      )
-      return call(network, encode('batch', [openings.map(openCall)]), `open ${openings.length} channels`, { value, signal })
-    },
-    deposit: async (network, partner, totalDeposit, more, { signal } = {}) => {
-      const value = await payIn(network, more, signal)
-      return call(network, encode('deposit', [sender.address, partner, totalDeposit]), 'deposit', { value, signal })
-    },
+    deposit: (network, partner, totalDeposit, more, { signal } = {}) =>
+      payIn(network, encode('deposit', [sender.address, partner, totalDeposit]), 'deposit', more, signal),
     withdraw: (network, partner, totalWithdraw, validUntil, partnerSignature, { signal } = {}) =>
       call(
         network,

@@ -6,10 +6,12 @@ import { SigningKey, type Provider, type Signer } from 'ethers'
 import { delegationDigest, delegationDomain, delegationTypes } from '../../contracts/channelTypes.ts'
 import { concatBytes, fromHex, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
+import { reasonOf } from '../../core/chain/verdict.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { keyFromSecret, type Key } from '../../core/crypto/key.ts'
 import { storedSecret } from '../../core/crypto/sessionSecret.ts'
 import { recoverAddress } from '../../core/crypto/signature.ts'
+import { readWalletSignature, signerOf } from '../../core/crypto/walletSignature.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Store } from '../../core/store/store.ts'
 
@@ -27,7 +29,8 @@ export interface NodeIdentity {
 /**
  * A wallet that holds its key signs itself. Any other signer (a browser's wallet, a key service, a contract's owner) is asked
  * once: for a delegation to a session key, which is kept sealed in the store.
- * @throws `TRANSACTION_REJECTED` when the signer declines; `BAD_KEY`, `STORE_FAILED`.
+ * @throws `TRANSACTION_REJECTED` when the signer declines; `BAD_SIGNATURE` when neither the account's key nor its contract
+ * stands behind what it signed; `BAD_KEY`, `STORE_FAILED`.
  */
 export async function nodeIdentity(signer: Signer, store: Store, chainId: bigint, registry: Hex): Promise<NodeIdentity> {
   const account = (await signer.getAddress()).toLowerCase() as Hex
@@ -41,13 +44,24 @@ export async function nodeIdentity(signer: Signer, store: Store, chainId: bigint
   const kept = `delegation/${registry}/${key.address.toLowerCase()}`
   let delegation = await store.get(kept)
   if (!delegation) {
+    let given: string
     try {
       const types = { Delegation: [...delegationTypes.Delegation] }
-      delegation = fromHex(
-        await signer.signTypedData(delegationDomain(chainId, registry), types, { participant: account, signer: key.address }),
-      )
+      given = await signer.signTypedData(delegationDomain(chainId, registry), types, { participant: account, signer: key.address })
     } catch (cause) {
-      throw new SluiceError('TRANSACTION_REJECTED', `the signer did not let ${key.address} sign for ${account}`, { cause })
+      const reason = reasonOf(cause)
+      throw new SluiceError('TRANSACTION_REJECTED', `the signer did not let ${key.address} sign for ${account}: ${reason}`)
+    }
+    delegation = readWalletSignature(given)
+    // What no partner would accept is refused here, before a deposit lies in a channel.
+    if (!(await createDelegations(signer.provider!, chainId, registry).verify(account, key.address as Hex, delegation))) {
+      const digest = delegationDigest(chainId, registry, { participant: account, signer: key.address })
+      throw new SluiceError(
+        'BAD_SIGNATURE',
+        `the wallet of ${account} signed with ${signerOf(digest, delegation) ?? 'no key'}, and no contract at that address takes its ` +
+          `signature (ERC-1271): use a signer that signs with the account's own key`,
+        { details: { account, length: delegation.length } },
+      )
     }
     await store.write([{ key: kept, value: delegation }])
   }

@@ -2,11 +2,13 @@
  * Calls that somebody else sends and pays the gas for: signed here, sent by a relayer.
  * @module
  */
-import { Contract, Signature, type Provider, type Signer } from 'ethers'
+import { Contract, Signature, TypedDataEncoder, type Provider, type Signer } from 'ethers'
 import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
-import { toHex, type Hex } from '../../core/bytes.ts'
+import { fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import type { TransactionCall } from '../../core/chain/sender.ts'
+import { reasonOf } from '../../core/chain/verdict.ts'
+import { ownSignature } from '../../core/crypto/walletSignature.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { OnChainProof } from '../chain/blockchainService.ts'
 import type { TokenNetworkInfo } from '../chain/networks.ts'
@@ -111,18 +113,16 @@ async function signPermit(signer: Signer, token: Hex, spender: Hex, value: bigin
     (domain) => [domain.name, domain.version] as const,
     async () => [await read<string>('name'), '1'] as const,
   )
-  const { chainId } = await provider.getNetwork()
+  const chainId = await rpc.chainId({ attempts: 3 })
+  const domain = { name, version, chainId, verifyingContract: token }
+  const permit = { owner, spender, value, nonce, deadline }
+  let given: string
   try {
-    const signature = await signer.signTypedData({ name, version, chainId, verifyingContract: token }, permitTypes, {
-      owner,
-      spender,
-      value,
-      nonce,
-      deadline,
-    })
-    const { v, r, s } = Signature.from(signature)
-    return { value, deadline, v, r, s }
+    given = await signer.signTypedData(domain, permitTypes, permit)
   } catch (cause) {
-    throw new SluiceError('TRANSACTION_REJECTED', 'the signer did not permit the deposit', { cause })
+    throw new SluiceError('TRANSACTION_REJECTED', `the signer did not permit the deposit: ${reasonOf(cause)}`)
   }
+  const digest = fromHex(TypedDataEncoder.hash(domain, permitTypes, permit))
+  const { v, r, s } = Signature.from(toHex(ownSignature(given, digest, owner, 'the permit of the deposit')))
+  return { value, deadline, v, r, s }
 }

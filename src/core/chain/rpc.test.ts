@@ -67,7 +67,8 @@ describe('answers', () => {
     ['eth_blockNumber', 'latest', (rpc: Rpc) => rpc.head()],
     ['eth_blockNumber', '0x20000000000000', (rpc: Rpc) => rpc.head()],
     ['eth_getBlockByNumber', { number: '0x1' }, (rpc: Rpc) => rpc.header(1)],
-    ['eth_getBlockByNumber', null, (rpc: Rpc) => rpc.identify({})],
+    ['eth_chainId', '0xzz', (rpc: Rpc) => rpc.identify({})],
+    ['eth_maxPriorityFeePerGas', { wei: 1 }, (rpc: Rpc) => rpc.prices()],
   ])('that make no sense are refused: %s %j', async (broken, result, ask) => {
     proxy.rule((method) => (method === broken ? { result } : undefined))
     await expect(ask(rpc)).rejects.toMatchObject({ code: 'RPC_FAILED' })

@@ -401,7 +401,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       error: {
         code: 'TRANSACTION_REVERTED',
         shortMessage: `${label} was mined in block ${blockNumber} but reverted: ${why}`,
-        details: { ...reason?.details, reason: reason?.code, hash, nonce, blockNumber, fee },
+        details: { ...reason?.details, reason: reason?.code, hash, nonce, blockNumber, blockHash, fee },
       },
     }
   }
@@ -502,6 +502,8 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       })
     }
     open.delete(id)
+    const { blockNumber, blockHash, nonce } = 'receipt' in end ? end.receipt : (end.error.details as Partial<SentReceipt>)
+    if (blockHash !== undefined) rpc.wrote({ address, nonce: nonce!, blockNumber: blockNumber!, blockHash })
     if (record.nonce !== undefined) lane.taken.delete(record.nonce)
     if ('error' in end && end.error.code === 'TRANSACTION_REPLACED') bury(entry, 'replaced')
     entry.settle(end)
