@@ -127,7 +127,7 @@ export async function openAccount(options: AccountOptions): Promise<Account> {
 }
 
 /** Asserts that a signer signed what it was given, with the key of its account: whatever it signed would be sent. */
-function assertSigned(raw: string, request: TransactionLike & { readonly to: string }, address: string): void {
+function assertSigned(raw: string, request: TransactionLike & { readonly to: string | null }, address: string): void {
   const signed = Transaction.from(raw)
   const isSame =
     signed.from === address &&

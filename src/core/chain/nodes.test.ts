@@ -1,4 +1,4 @@
-import { Interface, JsonRpcProvider, Network, FetchRequest, type HDNodeWallet, Wallet } from 'ethers'
+import { Interface, JsonRpcProvider, Network, FetchRequest, type HDNodeWallet, type TransactionRequest, Wallet } from 'ethers'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { allow } from '../../payments/token/allowance.ts'
 import { type Devnet, startDevnet } from '../../testing/devnet.ts'
@@ -14,7 +14,7 @@ let provider: JsonRpcProvider
 const cleanup: (() => unknown)[] = []
 
 beforeAll(async () => {
-  devnet = await startDevnet({ accounts: 20 })
+  devnet = await startDevnet({ accounts: 40 })
   proxy = await startRpcProxy(devnet.url)
   provider = new JsonRpcProvider(proxy.url, 31337, { staticNetwork: true, cacheTimeout: -1 })
 })
@@ -81,14 +81,14 @@ describe('what follows a transaction of ours', () => {
     await devnet.mine(3)
     lag(options)
     const to = await token.getAddress()
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 2; i++) {
       const data = erc20.encodeFunctionData('approve', [wallet.address, 1n])
       await sender.send({ to, data })
       const take = erc20.encodeFunctionData('transferFrom', [wallet.address, devnet.accounts[19]!.address, 1n])
       await sender.send({ to, data: take })
     }
-    expect(await token.balanceOf(wallet.address)).toBe(997n)
-  })
+    expect(await token.balanceOf(wallet.address)).toBe(998n)
+  }, 60_000)
 
   it('is told in seconds that it would revert, and at once where nothing went before', async () => {
     const token = await devnet.deployToken()
@@ -235,5 +235,64 @@ describe('the words of a node', () => {
       code: 'RPC_FAILED',
       shortMessage: expect.stringContaining(words) as string,
     })
+  })
+})
+
+describe('a transaction of the account that others sent', () => {
+  it('is named where ours waits behind it', async () => {
+    const { sender, wallet } = await freshSender()
+    await devnet.setAutomine(false)
+    cleanup.push(() => devnet.setAutomine(true))
+    const foreign = await wallet.connect(devnet.provider).sendTransaction({ to: wallet.address, nonce: 0 })
+    // Anvil tells of its pool only where it is asked for a block of it.
+    proxy.rule((method, params) =>
+      method === 'eth_getTransactionCount' && params[1] === 'pending'
+        ? { result: '0x1' }
+        : method === 'eth_getTransactionBySenderAndNonce'
+          ? { error: { code: -32601, message: 'no such method' } }
+          : undefined,
+    )
+    const options = { label: 'create order', timeout: 5000 }
+    const waits: unknown = await sender.send({ to: wallet.address, value: 5n }, options).catch((error: unknown) => error)
+    expect(waits).toMatchObject({
+      code: 'TRANSACTION_UNKNOWN',
+      details: { nonce: 1, waitsFor: 0, waitsForHash: foreign.hash },
+      shortMessage: expect.stringMatching(/nonce 0 of this account .* ours with nonce 1 waits behind it/) as string,
+    })
+  })
+
+  it('is told of in the log when it stays', async () => {
+    const wallet = new Wallet((devnet.accounts[next++] as HDNodeWallet).privateKey, provider)
+    const warnings: unknown[] = []
+    const log = { debug() {}, info() {}, error() {}, warn: (_: string, details: unknown) => void warnings.push(details) }
+    const sender = await createSender({ signer: wallet, pollInterval: 20, stuckAfter: 500, maxBumps: 0, log })
+    cleanup.push(() => sender.close())
+    await devnet.setAutomine(false)
+    cleanup.push(() => devnet.setAutomine(true))
+    await wallet.connect(devnet.provider).sendTransaction({ to: wallet.address, nonce: 0 })
+    proxy.rule((method, params) =>
+      method === 'eth_getTransactionCount' && params[1] === 'pending' ? { result: '0x1' } : undefined,
+    )
+    const sent = sender.send({ to: wallet.address, value: 5n })
+    await expect.poll(() => warnings, { timeout: 15_000 }).toContainEqual(expect.objectContaining({ nonce: 0, waiting: 1 }))
+    await devnet.mine()
+    expect((await sent).nonce).toBe(1)
+  })
+})
+
+describe('what a signer signed', () => {
+  it('is sent only if it is what was asked for, by the account', async () => {
+    const wallet = new Wallet((devnet.accounts[next++] as HDNodeWallet).privateKey, provider)
+    const other = new Wallet((devnet.accounts[next++] as HDNodeWallet).privateKey, provider)
+    for (const sign of [
+      (request: TransactionRequest) => other.signTransaction(request),
+      (request: TransactionRequest) => wallet.signTransaction({ ...request, value: 7n }),
+    ]) {
+      const signer = Object.assign(new Wallet(wallet.privateKey, provider), { signTransaction: sign })
+      const sender = await createSender({ signer, pollInterval: 20 })
+      await expect(sender.send({ to: wallet.address })).rejects.toMatchObject({ code: 'TRANSACTION_REJECTED' })
+      await sender.close()
+    }
+    expect(await createRpc({ provider }).nonce(other.address, 'latest')).toBe(0)
   })
 })

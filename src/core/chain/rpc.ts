@@ -40,6 +40,8 @@ export interface Rpc {
   header(block: number, options?: AskOptions | undefined): Promise<Header | undefined>
   /** Transactions that an account has made: the next nonce. */
   nonce(address: string, block: number | 'latest' | 'pending', options?: AskOptions | undefined): Promise<number>
+  /** Hash of a transaction that waits in the node's pool, if the node tells. */
+  pendingHash(address: string, nonce: number): Promise<string | undefined>
   /** What to pay for gas, by the node itself. Null where it has no such price. */
   prices(options?: AskOptions | undefined): Promise<GasPrices>
   /** Notes that a block holds a transaction of ours: nodes that have not seen it are not believed for a while. */
@@ -161,6 +163,21 @@ export function createRpc({ provider, timeout = 15_000, clock = systemClock }: R
       // Without a pool that it tells of, a node counts what is mined; the lane knows the rest.
       if (block === 'pending') return (await tryTo(() => count(block))) ?? count('latest')
       return count(block)
+    },
+    async pendingHash(address, nonce) {
+      if (!fresh) return undefined
+      const look = async (): Promise<string | undefined> => {
+        // Few nodes know the first, and few show all that waits in the second.
+        const direct = await tryTo(() => fresh.send('eth_getTransactionBySenderAndNonce', [address, hexQuantity(nonce)]))
+        const block = isSet(direct) ? undefined : await tryTo(() => fresh.send('eth_getBlockByNumber', ['pending', true]))
+        const { transactions } = (block ?? {}) as { readonly transactions?: unknown }
+        const all = [direct, ...(Array.isArray(transactions) ? (transactions as unknown[]) : [])] as Partial<Record<string, unknown>>[]
+        const found = all.find(
+          (each) => String(each?.from).toLowerCase() === address.toLowerCase() && Number(each.nonce) === nonce,
+        )?.hash
+        return typeof found === 'string' && /^0x[0-9a-f]{64}$/i.test(found) ? found : undefined
+      }
+      return ask('transaction in front', look).catch(() => undefined)
     },
     prices: (options) =>
       ask(

@@ -7,7 +7,7 @@ import { type AccountOptions, openAccount } from './account.ts'
 import type { Fees } from './fees.ts'
 import { throwRevert } from './revert.ts'
 import { assertChain, pollIntervalOf, rpcError } from './rpc.ts'
-import { createTracker, type Tracked, type TransactionOutcome } from './tracker.ts'
+import { createTracker, type ForeignTransaction, type Tracked, type TransactionOutcome } from './tracker.ts'
 import type { SentReceipt, TransactionRecord } from './transactionRecord.ts'
 import { judge, reasonOf, worthAnother } from './verdict.ts'
 
@@ -40,6 +40,14 @@ export interface TransactionCall {
   readonly data?: string | undefined
   /** Wei sent along. @default 0n */
   readonly value?: bigint | undefined
+}
+
+/** A contract that a transaction creates. */
+export interface ContractCreation {
+  readonly to: null
+  /** Its creation code and arguments in hex. */
+  readonly data: string
+  readonly value?: undefined
 }
 
 /** Options of {@link Sender.send}. */
@@ -83,7 +91,7 @@ export interface Sender {
    * no longer happen; `TRANSACTION_UNKNOWN` with `hash` and `nonce` when its end is open. It is still seen through then:
    * ask {@link Sender.outcome}.
    */
-  send(call: TransactionCall, options?: SendOptions | undefined): Promise<SentReceipt>
+  send(call: TransactionCall | ContractCreation, options?: SendOptions | undefined): Promise<SentReceipt>
   /** Finds out what became of a transaction. */
   outcome(hash: string): Promise<TransactionOutcome>
   /** The transactions whose end is open, oldest first, also those of an earlier run. */
@@ -164,9 +172,9 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
     close: () => (closed ??= close()),
   }
 
-  async function send(call: TransactionCall, sendOptions: SendOptions = {}): Promise<SentReceipt> {
+  async function send(call: TransactionCall | ContractCreation, sendOptions: SendOptions = {}): Promise<SentReceipt> {
     const { label = 'transaction', key, timeout: ms = 600_000, signal } = sendOptions
-    assertArgument(isAddress(call.to), 'to', 'an address')
+    assertArgument(call.to === null || isAddress(call.to), 'to', 'an address, or null to create a contract')
     throwIfAborted(signal, label)
     if (closed) throw new SluiceError('ABORTED', `${label} was not sent: the sender is closed`)
     if (Math.max(calls.size, tracker.open.size) >= maxPending) {
@@ -187,7 +195,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       })
     } catch (error) {
       const gaveUp = isSluiceError(error, 'TIMEOUT') || isSluiceError(error, 'ABORTED')
-      throw trip.left && gaveUp ? unknownEnd(label, trip.tracked, error) : error
+      throw trip.left && gaveUp ? unknownEnd(label, trip.tracked, error, inFront(trip.tracked)) : error
     } finally {
       calls.delete(stop)
       signal?.removeEventListener('abort', onAbort)
@@ -195,7 +203,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
   }
 
   /** Makes at most one transaction for a key. */
-  async function makeOnce(call: TransactionCall, key: string | undefined, run: () => Promise<Tracked>): Promise<Tracked> {
+  async function makeOnce(call: TransactionCall | ContractCreation, key: string | undefined, run: () => Promise<Tracked>): Promise<Tracked> {
     if (key === undefined) return run()
     // A call that shares the key may fail for a reason of its own; then it is the next one's turn.
     for (let other; (other = making.get(key)); ) await other.catch(() => {})
@@ -216,7 +224,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
   }
 
   async function make(
-    call: TransactionCall,
+    call: TransactionCall | ContractCreation,
     label: string,
     options: SendOptions,
     ended: AbortSignal,
@@ -307,6 +315,11 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
     })
   }
 
+  function inFront(tracked: Tracked | undefined): ForeignTransaction | undefined {
+    const nonce = tracked?.record.nonce
+    return nonce === undefined ? undefined : tracker.foreignBefore(nonce)
+  }
+
   async function close(): Promise<void> {
     for (const call of calls) call.abort()
     // Whoever is signing ends at once; a wallet that is asking its user may take for ever, and is not waited for.
@@ -330,13 +343,23 @@ function cost({ value, gasLimit }: Draft, fees: Fees): bigint {
   return value + gasLimit * fees.max
 }
 
-function normal({ to, data = '0x', value = 0n }: TransactionCall): { to: string; data: string; value: bigint } {
-  return { to: getAddress(to), data: data.toLowerCase(), value }
+function normal({ to, data = '0x', value = 0n }: TransactionCall | ContractCreation): { to: string | null; data: string; value: bigint } {
+  return { to: to === null ? null : getAddress(to), data: data.toLowerCase(), value }
 }
 
-function unknownEnd(label: string, tracked: Tracked | undefined, cause: unknown): SluiceError {
-  return new SluiceError('TRANSACTION_UNKNOWN', `${label} has left but its end is not known yet; ask for its outcome`, {
-    details: { label, hash: tracked?.hash, nonce: tracked?.record.nonce },
+function unknownEnd(
+  label: string,
+  tracked: Tracked | undefined,
+  cause: unknown,
+  before?: ForeignTransaction | undefined,
+): SluiceError {
+  const nonce = tracked?.record.nonce
+  const why = before
+    ? `: nonce ${before.nonce} of this account is still pending${before.hash ? ` (${before.hash})` : ''} and was not sent from ` +
+      `here; ours with nonce ${nonce} waits behind it`
+    : ''
+  return new SluiceError('TRANSACTION_UNKNOWN', `${label} has left but its end is not known yet${why}; ask for its outcome`, {
+    details: { label, hash: tracked?.hash, nonce, ...(before && { waitsFor: before.nonce, waitsForHash: before.hash }) },
     cause,
   })
 }

@@ -61,8 +61,17 @@ export interface Tracker {
   /** Forgets a transaction that has ended. */
   forget(tracked: Tracked): Promise<void>
   outcome(hash: string): Promise<TransactionOutcome>
+  /** The transaction of another sender that a nonce of ours waits for, if the last look has found one. */
+  foreignBefore(nonce: number): ForeignTransaction | undefined
   /** Stops looking after transactions, when the look that is under way has ended. */
   close(): Promise<void>
+}
+
+/** A transaction of the account that was not sent from here, and is not mined. */
+export interface ForeignTransaction {
+  readonly nonce: number
+  /** If the node tells. */
+  readonly hash: string | undefined
 }
 
 /** A record and what this process knows about it. */
@@ -90,6 +99,8 @@ type Headers = (block: number) => Promise<Header | undefined>
 
 /** Milliseconds after which a transaction that is not mined is handed to the node again, in case it was dropped. */
 const REBROADCAST_AFTER = 15_000
+/** Milliseconds after which a foreign transaction in front of ours is told of: most are mined in the next block. */
+const FOREIGN_AFTER = 15_000
 /** Blocks below the one at which a transaction was made that a reorganisation may put it into. */
 const DEEPEST_REORG = 64
 /** Hashes of transactions that can no longer happen that are remembered. */
@@ -115,6 +126,8 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
   const closing = new AbortController()
   /** A nonce that nobody uses, and since when. */
   let gap: { readonly nonce: number; readonly since: number } | undefined
+  /** What stands in front of ours, since when, and whether its owner has been told. */
+  let foreign: (ForeignTransaction & { readonly since: number; warned: boolean }) | undefined
   let watching: Promise<void> | undefined
 
   if (store) {
@@ -179,6 +192,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       leave(tracked as Entry)
     },
     outcome,
+    foreignBefore: (nonce) => (foreign && foreign.nonce < nonce ? { nonce: foreign.nonce, hash: foreign.hash } : undefined),
     async close() {
       closing.abort()
       await watching
@@ -312,7 +326,28 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
     const checks = await Promise.allSettled(launched.map((entry) => check(entry, head, used, headers)))
     const failed = checks.find((result) => result.status === 'rejected')
     if (failed) throw failed.reason
+    await lookForForeign(used)
     await fillGap(used)
+  }
+
+  /** Finds what else of the account has to be mined before ours, and tells its owner when that lasts. */
+  async function lookForForeign(used: number): Promise<void> {
+    const ours = [...open.values()].flatMap(({ record: { nonce } }) => (nonce === undefined || nonce < used ? [] : [nonce]))
+    const isFree = ours.length > 0 && !lane.taken.has(used)
+    if (!isFree || foreign?.nonce !== used) foreign = undefined
+    if (!isFree) return
+    if (!foreign) {
+      if ((await rpc.nonce(address, 'pending')) <= used) return // nobody's: see fillGap
+      foreign = { nonce: used, hash: await rpc.pendingHash(address, used), since: clock.now(), warned: false }
+    }
+    if (foreign.warned || clock.now() < foreign.since + Math.min(stuckAfter, FOREIGN_AFTER)) return
+    foreign.warned = true
+    log.warn('another transaction of this account was not sent from here and is not mined; ours wait behind it', {
+      address,
+      nonce: foreign.nonce,
+      hash: foreign.hash,
+      waiting: Math.min(...ours),
+    })
   }
 
   /**

@@ -65,6 +65,7 @@ const errorStatus: Readonly<Record<Exclude<ErrorCode, ContractErrorCode>, number
   RPC_FAILED: 502,
   WRONG_CHAIN: 502,
   NOT_DEPLOYED: 404,
+  HARDFORK_MISSING: 500,
   INSUFFICIENT_FUNDS: 402,
   TRANSACTION_REJECTED: 502,
   TRANSACTION_REVERTED: 409,
