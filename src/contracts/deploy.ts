@@ -1,4 +1,5 @@
 import { ContractFactory, getCreateAddress, type InterfaceAbi, type Provider, type Signer, ZeroAddress } from 'ethers'
+import { address as addressRule, assertArguments, optional, rule, signer as signerRule } from '../core/argument.ts'
 import { revertData } from '../core/chain/revert.ts'
 import { createRpc } from '../core/chain/rpc.ts'
 import { createSender } from '../core/chain/sender.ts'
@@ -30,6 +31,8 @@ export interface DeployOptions {
   readonly grace?: number | undefined
 }
 
+const callRules = { signer: signerRule, options: /* @__PURE__ */ rule('an object of options', (value) => typeof value === 'object' && value !== null) }
+
 /**
  * Deploys `DataTrade.sol` and `Registry.sol`, in two transactions.
  * @throws `HARDFORK_MISSING` if the chain does not run what the contracts are compiled for; `BAD_ARGUMENT` for a signer without
@@ -39,7 +42,9 @@ export interface DeployOptions {
  * const { dataTrade, registry, fromBlock } = await deployContracts(signer)
  * ```
  */
-export async function deployContracts(signer: Signer, { grace = 3600 }: DeployOptions = {}): Promise<Deployment> {
+export async function deployContracts(signer: Signer, options: DeployOptions = {}): Promise<Deployment> {
+  assertArguments({ signer, options }, callRules)
+  const { grace = 3600 } = options
   assertArgument(Number.isInteger(grace) && grace >= 0 && grace < 2 ** 31, 'grace', 'whole seconds below 2^31')
   const dataTrade = await deploy('DataTrade', signer, dataTradeAbi, dataTradeBytecode, [grace])
   const registry = await deploy('Registry', signer, registryAbi, registryBytecode, [])
@@ -69,8 +74,10 @@ export interface DeployChannelsOptions {
  */
 export async function deployChannels(
   signer: Signer,
-  { challengePeriod = 86_400 }: DeployChannelsOptions = {},
+  options: DeployChannelsOptions = {},
 ): Promise<ChannelDeployment> {
+  assertArguments({ signer, options }, callRules)
+  const { challengePeriod = 86_400 } = options
   assertArgument(
     Number.isInteger(challengePeriod) && challengePeriod > 0 && challengePeriod < 2 ** 31,
     'challengePeriod',
@@ -119,8 +126,11 @@ export interface DeployExchangeOptions {
  */
 export async function deployExchange(
   signer: Signer,
-  { operator, placeBits = 14 }: DeployExchangeOptions = {},
+  options: DeployExchangeOptions = {},
 ): Promise<ExchangeDeployment> {
+  assertArguments({ signer, options }, callRules)
+  const { operator, placeBits = 14 } = options
+  assertArguments({ operator }, { operator: optional(addressRule) })
   assertArgument(Number.isInteger(placeBits) && placeBits >= 0 && placeBits <= 32, 'placeBits', 'a whole number from 0 to 32')
   const transfers = await deploy('ProxyTransfer', signer, proxyTransferAbi, proxyTransferBytecode, [
     operator ?? (await signer.getAddress()),

@@ -2,6 +2,7 @@
  * The EIP-712 types that `DataTrade.sol` checks.
  * @module
  */
+import { computeFrom } from '../core/argument.ts'
 import { toHex, type Hex } from '../core/bytes.ts'
 import { typedDataHasher } from '../core/crypto/typedData.ts'
 import type { Order } from './order.ts'
@@ -92,6 +93,10 @@ export type DataTradeDigests = { readonly [T in keyof DataTradeMessages]: (messa
 
 /** Prepares the digests of a domain: what doesn't change is hashed once. */
 export function dataTradeDigests(domain: DataTradeDomain): DataTradeDigests {
+  return computeFrom('domain', 'what dataTradeDomain() returns', () => digestsOf(domain))
+}
+
+function digestsOf(domain: DataTradeDomain): DataTradeDigests {
   const origin = { ...domain, chainId: domain.originChainId ?? domain.chainId }
   const hasher = <T extends keyof DataTradeMessages>(type: T): ((message: DataTradeMessages[T]) => Uint8Array) => {
     const hash = typedDataHasher(type === 'Order' ? origin : domain, type, dataTradeTypes[type])
@@ -102,5 +107,6 @@ export function dataTradeDigests(domain: DataTradeDomain): DataTradeDigests {
 
 /** The id of an order under a domain. */
 export function orderId(domain: DataTradeDomain, order: Order): Hex {
-  return toHex(dataTradeDigests(domain).Order(order))
+  const digests = dataTradeDigests(domain)
+  return computeFrom('order', 'all terms of an order, as Order has them', () => toHex(digests.Order(order)))
 }

@@ -5,7 +5,7 @@
  * rules, so that a mistake is named at once and not three layers further down.
  * @module
  */
-import { SluiceError } from './errors.ts'
+import { isSluiceError, SluiceError } from './errors.ts'
 
 /** What one argument has to be. */
 export interface Rule {
@@ -138,4 +138,17 @@ function kindOf(value: unknown): string {
   if (value instanceof Uint8Array) return `a Uint8Array of ${value.length} bytes`
   if (typeof value === 'boolean') return String(value)
   return typeof value === 'function' ? 'a function' : typeof value === 'symbol' ? 'a symbol' : 'an object'
+}
+
+/**
+ * Runs a function that does nothing but compute from an argument: what it throws, the argument is to blame for.
+ * @throws `BAD_ARGUMENT` in place of anything that is no SluiceError.
+ */
+export function computeFrom<T>(name: string, expected: string, compute: () => T): T {
+  try {
+    return compute()
+  } catch (cause) {
+    if (isSluiceError(cause)) throw cause
+    throw new SluiceError('BAD_ARGUMENT', `${name} must be ${expected}`, { cause, details: { name } })
+  }
 }

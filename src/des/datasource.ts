@@ -3,6 +3,7 @@
  * @module
  */
 import type { AxiosInstance } from 'axios'
+import { assertArguments, callback, clock as clockRule, either, flag, having, integer, listOf, logger, milliseconds, optional, shape, text } from '../core/argument.ts'
 import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import {
@@ -162,6 +163,24 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   TIMEOUT: 504,
 }
 
+const key = /* @__PURE__ */ either(/* @__PURE__ */ text(1), /* @__PURE__ */ having('a key of grapheneKey()', 'sign'))
+const optionRules = {
+  account: text(1),
+  key,
+  baseUrl: text(),
+  products: listOf(shape('a product such as { productId: 1, price: 50_000n }', {})),
+  serviceUrl: text(1),
+  answer: callback,
+  desPublicKey: optional(text(1)),
+  strict: optional(flag),
+  maxPercent: optional(integer(0, 10_000)),
+  concurrency: optional(integer(1)),
+  maxBody: optional(integer(1, Number.MAX_SAFE_INTEGER, 'number of bytes')),
+  answerTimeout: optional(milliseconds),
+  clock: optional(clockRule),
+  log: optional(logger),
+}
+
 /**
  * Creates a seller. Source: seed 001, 2.1 and 4.1.
  * @throws `BAD_KEY`, `BAD_ARGUMENT` naming the option, `BAD_MESSAGE` for a bad `serviceUrl`.
@@ -176,6 +195,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
  * ```
  */
 export function createDatasource(options: DatasourceOptions): Datasource {
+  assertArguments(options, optionRules, 'options')
   const {
     account,
     baseUrl,

@@ -1,6 +1,6 @@
 import type { PeerTransport } from '../protocol/peer.ts'
 import type { CloseReason, Packet, Transport } from '../protocol/transport.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /** Two nodes of a network. */
 export interface PeersUnderTest {
@@ -44,8 +44,10 @@ interface Ear {
 export function peerTransportSuite(
   name: string,
   open: () => Promise<PeersUnderTest>,
-  { describe, it, expect }: TestRunner,
+  runner: TestRunner,
 ): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const test = (what: string, body: (peers: PeersUnderTest) => Promise<void>): unknown =>
     it(what, async () => {
       const peers = await open()

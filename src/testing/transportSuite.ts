@@ -1,6 +1,6 @@
 import { equalBytes } from '../core/bytes.ts'
 import { HIGH_WATER_MARK, type CloseReason, type Packet, type Receiver, type Transport } from '../protocol/transport.ts'
-import type { TestRunner } from './suite.ts'
+import { assertSuite, type TestRunner } from './suite.ts'
 
 /** Two transports that are joined. */
 export interface TransportsUnderTest {
@@ -43,9 +43,11 @@ interface Ear {
 export function transportSuite(
   name: string,
   open: () => Promise<TransportsUnderTest>,
-  { describe, it, expect }: TestRunner,
+  runner: TestRunner,
   { backPressure = true }: TransportSuiteOptions = {},
 ): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const test = (what: string, body: (a: Transport, b: Transport) => Promise<void>): unknown =>
     it(what, async () => {
       const { a, b, close } = await open()

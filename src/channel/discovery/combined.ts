@@ -1,3 +1,4 @@
+import { assertArguments, clock as clockRule, having, listOf, logger, milliseconds, optional } from '../../core/argument.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { throwIfAborted, withDeadline } from '../../core/deadline.ts'
 import { silentLogger, type Logger } from '../../core/log.ts'
@@ -23,6 +24,8 @@ const GRACE = 500
  * that the node is unknown. Announcing succeeds if it does anywhere.
  */
 export function combinedDiscovery(discoveries: readonly Discovery[], options: CombinedDiscoveryOptions = {}): Discovery {
+  assertArguments({ discoveries }, { discoveries: listOf(having('a discovery', 'find', 'close')) })
+  assertArguments(options, { deadline: optional(milliseconds), log: optional(logger), clock: optional(clockRule) }, 'options')
   const { deadline = 10_000, log = silentLogger, clock = systemClock } = options
 
   const find = async (account: string, { signal }: DiscoveryOptions = {}): Promise<readonly string[]> => {

@@ -1,3 +1,4 @@
+import { assertArguments, byteString, having, optional } from '../../core/argument.ts'
 import { toHex } from '../../core/bytes.ts'
 import { isSluiceError } from '../../core/errors.ts'
 import type { PublishingRegistry, Registry } from '../../protocol/registry/registry.ts'
@@ -21,7 +22,9 @@ const NO_MENU = `0x${'00'.repeat(32)}` as const
  * Finds nodes in a registry: the on-chain contract, or any other {@link Registry}. Announcing costs a transaction where
  * the entry changes, and nothing where it doesn't; the entry outlives {@link Discovery.close}.
  */
-export function registryDiscovery({ registry, publicKey }: RegistryDiscoveryOptions): Discovery {
+export function registryDiscovery(options: RegistryDiscoveryOptions): Discovery {
+  assertArguments(options, { registry: having('a registry, such as contractRegistry(provider)', 'find'), publicKey: optional(byteString(65)) }, 'options')
+  const { registry, publicKey } = options
   const find: Discovery['find'] = async (account, options) => {
     try {
       return [(await registry.find(account, options)).endpoint]

@@ -1,3 +1,4 @@
+import { assertArguments, either, listOf, rule, text } from '../../core/argument.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { assertArgument } from '../../core/errors.ts'
 import { isAccount } from '../../protocol/registry/registry.ts'
@@ -9,15 +10,17 @@ import { MAX_ENDPOINTS, type Discovery } from './discovery.ts'
  * @throws `BAD_ARGUMENT` when a key is no account.
  */
 export function staticDiscovery(known: Readonly<Record<string, string | readonly string[]>>): Discovery {
+  assertArguments({ known }, { known: rule('endpoints by account', (value) => typeof value === 'object' && value !== null) })
   const byAccount = new Map<string, readonly string[]>()
   for (const [account, endpoints] of Object.entries(known)) {
     assertArgument(isAccount(account), 'known', 'endpoints by account')
+    assertArguments({ known: endpoints }, { known: either(text(1), listOf(text(1))) })
     byAccount.set(account.toLowerCase(), (typeof endpoints === 'string' ? [endpoints] : endpoints).slice(0, MAX_ENDPOINTS))
   }
   return {
     find: async (account, { signal } = {}) => {
       throwIfAborted(signal, 'looking for a node')
-      return byAccount.get(account.toLowerCase()) ?? []
+      return byAccount.get(String(account).toLowerCase()) ?? []
     },
     close: async () => {},
   }

@@ -4,6 +4,7 @@ import { platform } from 'node:os'
 import { join } from 'node:path'
 import { PGlite, types } from '@electric-sql/pglite'
 import type { PostgresPool } from 'kysely'
+import { assertArguments, optional, rule } from '../argument.ts'
 import { openLevelStore } from '../store/openLevelStore.ts'
 import { createSql, type Sql } from './sql.ts'
 
@@ -18,6 +19,8 @@ const LOOK_EVERY = 1000
 /** Bytes that the write-ahead log grows by before a checkpoint: PGlite has no process that makes any. */
 const MAX_WAL = 64 * 1024 * 1024
 
+const folderRule = rule('the path of a folder', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'))
+
 /**
  * Opens a PostgreSQL inside this process (PGlite, PostgreSQL compiled to WebAssembly): the default of a small server, and
  * of tests.
@@ -26,7 +29,10 @@ const MAX_WAL = 64 * 1024 * 1024
  * @param template - a new database to begin from (`dumpDataDir`): tests start in a fifth of the time with one.
  * @throws `STORE_LOCKED` while another process has the folder open.
  */
-export async function openPglite<DB>({ folder }: PgliteOptions = {}, template?: Blob): Promise<Sql<DB>> {
+export async function openPglite<DB>(options: PgliteOptions = {}, template?: Blob): Promise<Sql<DB>> {
+  assertArguments(options, { folder: optional(folderRule) }, 'options')
+  assertArguments({ template }, { template: optional(rule('a Blob', (value) => value instanceof Blob)) })
+  const { folder } = options
   // PGlite doesn't notice a second process on its files. LevelDB does, and its lock ends with the process that held it.
   const lock = folder === undefined ? undefined : await openLevelStore(join(folder, 'lock'))
   let failure: unknown

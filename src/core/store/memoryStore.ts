@@ -1,4 +1,4 @@
-import { SluiceError } from '../errors.ts'
+import { assertArgument, SluiceError } from '../errors.ts'
 import { assertKey } from './key.ts'
 import type { Store } from './store.ts'
 
@@ -11,6 +11,7 @@ const owned = new WeakSet<Map<string, Uint8Array>>()
  * @throws `STORE_LOCKED` while another store has the map open.
  */
 export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store {
+  assertArgument(entries instanceof Map, 'entries', 'a Map from text to bytes')
   if (owned.has(entries)) throw new SluiceError('STORE_LOCKED', 'another memory store has this map open: close it first')
   owned.add(entries)
   let open = true

@@ -3,6 +3,7 @@
  * @module
  */
 import { hexlify, type Provider, type Signer } from 'ethers'
+import { address as addressRule, assertArguments, having, hexText, optional, provider as providerRule, signer as signerRule } from '../../core/argument.ts'
 import { assertContract } from '../../contracts/assertContract.ts'
 import { DATA_SERVICE, registryContract, registryInterface } from '../../contracts/registry.ts'
 import type { Hex } from '../../core/bytes.ts'
@@ -35,8 +36,16 @@ export interface ContractRegistryOptions {
 /** Entries that one call reads. */
 const PAGE = 100
 
+const optionRules = {
+  address: addressRule,
+  service: /* @__PURE__ */ optional(/* @__PURE__ */ hexText(32)),
+  endpoints: /* @__PURE__ */ optional(/* @__PURE__ */ having('an EndpointRule with accepts()', 'accepts')),
+}
+
 /** Reads the registry contract. */
 export function contractRegistry(provider: Provider, options: ContractRegistryOptions): Registry {
+  assertArguments({ provider }, { provider: providerRule })
+  assertArguments(options, optionRules, 'options')
   const { address, service = DATA_SERVICE, endpoints } = options
   const contract = registryContract(address, provider)
   const rpc = createRpc({ provider })
@@ -73,6 +82,8 @@ export function contractRegistry(provider: Provider, options: ContractRegistryOp
  */
 export async function publishingRegistry(signer: Signer, options: ContractRegistryOptions): Promise<PublishingRegistry> {
   const { address, service = DATA_SERVICE, endpoints } = options
+  assertArguments({ signer }, { signer: signerRule })
+  assertArguments(options, optionRules, 'options')
   const provider = signer.provider
   if (!provider) throw new SluiceError('BAD_ARGUMENT', 'signer must be connected to a provider', { details: { name: 'signer' } })
   const chainId = await createRpc({ provider }).chainId({ attempts: 2 })

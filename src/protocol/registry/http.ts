@@ -4,6 +4,7 @@
  */
 import axios, { isAxiosError } from 'axios'
 import * as v from 'valibot'
+import { assertArguments, milliseconds, optional, text } from '../../core/argument.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { assertEntry, isAccount, noSuchSeller, tryEntry, type Registry, type RegistryEntry } from './registry.ts'
 
@@ -27,7 +28,9 @@ export interface HttpRegistryOptions {
  * Reads a registry over HTTP. What it says is checked: an entry whose key isn't its account's is refused, so that the
  * server can withhold sellers but not invent them.
  */
-export function httpRegistry({ url, timeout = 10_000 }: HttpRegistryOptions): Registry {
+export function httpRegistry(options: HttpRegistryOptions): Registry {
+  assertArguments(options, { url: text(1), timeout: optional(milliseconds) }, 'options')
+  const { url, timeout = 10_000 } = options
   const get = async <T>(
     path: string,
     schema: v.GenericSchema<unknown, T>,

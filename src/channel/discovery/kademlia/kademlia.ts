@@ -5,6 +5,7 @@
 import { setMaxListeners } from 'node:events'
 import type { KadDHT, QueryEvent, ValueEvent } from '@libp2p/kad-dht'
 import type { Libp2p } from 'libp2p'
+import { amount, assertArguments, byteString, clock as clockRule, flag, having, integer, listOf, logger, milliseconds, optional, text } from '../../../core/argument.ts'
 import { utf8 } from '../../../core/bytes.ts'
 import { systemClock, type Clock } from '../../../core/clock.ts'
 import { engine } from '../../../core/crypto/engine.ts'
@@ -85,6 +86,23 @@ const REPEAT_SOON = 60_000
 /** Milliseconds for the links to be ended. */
 const CLOSE_PATIENCE = 5000
 
+const texts = optional(listOf(text(1)))
+const optionRules = {
+  chainId: amount(256),
+  signer: optional(having('an identity with signBytes()', 'signBytes')),
+  registry: optional(having('a registry, such as contractRegistry(provider)', 'find')),
+  seeds: texts,
+  listen: texts,
+  reachedAt: texts,
+  secret: optional(byteString(32)),
+  privateAddresses: optional(flag),
+  deadline: optional(milliseconds),
+  validity: optional(integer(60, LONGEST_VALIDITY, 'number of seconds')),
+  maxRecords: optional(integer(1)),
+  log: optional(logger),
+  clock: optional(clockRule),
+}
+
 /**
  * Joins the Kademlia network of a chain's channel nodes: libp2p over TCP with Noise.
  *
@@ -104,6 +122,7 @@ const CLOSE_PATIENCE = 5000
  * ```
  */
 export async function kademliaDiscovery(options: KademliaDiscoveryOptions): Promise<KademliaDiscovery> {
+  assertArguments(options, optionRules, 'options')
   const { chainId, signer, registry, seeds = [], deadline = 10_000, validity = 24 * 3600 } = options
   const { log = silentLogger, clock = systemClock } = options
   const inRange = validity >= 60 && validity <= LONGEST_VALIDITY

@@ -1,5 +1,6 @@
 import axios, { type AxiosInstance } from 'axios'
 import * as v from 'valibot'
+import { assertArguments, clock as clockRule, integer, milliseconds, optional, text } from '../../../core/argument.ts'
 import { systemClock, type Clock } from '../../../core/clock.ts'
 import { assertArgument, SluiceError } from '../../../core/errors.ts'
 import { retry } from '../../../core/retry.ts'
@@ -38,6 +39,7 @@ const refusal = v.object({ Message: v.string() })
  * garbage collection takes the blocks (run it with `--enable-gc`).
  */
 export function kuboContentStore(options: KuboContentStoreOptions): ContentStore {
+  assertArguments(options, { url: text(1), timeout: optional(milliseconds), maxContent: optional(integer(1)), clock: optional(clockRule) }, 'options')
   const { url, timeout = 10_000, maxContent = 2 ** 25, http = axios, clock = systemClock } = options
   const base = `${url.replace(/\/+$/, '')}/api/v0`
 
