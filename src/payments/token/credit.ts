@@ -11,7 +11,8 @@ import { ETH } from '../../protocol/menu.ts'
 
 /** What an account can take out of the order contract. @throws `RPC_FAILED`. */
 export async function creditOf(provider: Provider, dataTrade: string, account: string, token: string = ETH): Promise<bigint> {
-  assertArguments({ provider, dataTrade, account, token }, { provider: providerRule, dataTrade: addressRule, account: addressRule, token: addressRule })
+  assertArguments({ provider }, { provider: providerRule })
+  assertArguments({ dataTrade, account, token }, { dataTrade: addressRule, account: addressRule, token: addressRule })
   return createRpc({ provider }).ask('credit', () => dataTradeContract(dataTrade, provider).credit(token, account), { attempts: 3 })
 }
 
@@ -20,6 +21,7 @@ export async function creditOf(provider: Provider, dataTrade: string, account: s
  * @throws `NOTHING_TO_WITHDRAW`, `WITHDRAW_FAILED` when that address refuses it too.
  */
 export async function withdrawCredit(sender: Sender, dataTrade: string, to: string, token: string = ETH): Promise<SentReceipt> {
-  assertArguments({ sender, dataTrade, to, token }, { sender: having('a sender of a payer or seller', 'send'), dataTrade: addressRule, to: addressRule, token: addressRule })
+  assertArguments({ sender }, { sender: having('a sender of a payer or seller', 'send') })
+  assertArguments({ dataTrade, to, token }, { dataTrade: addressRule, to: addressRule, token: addressRule })
   return sender.send({ to: dataTrade, data: dataTradeInterface.encodeFunctionData('withdraw', [token, to]) }, { label: 'withdraw credit' })
 }

@@ -62,7 +62,12 @@ export interface PublishingRegistry extends Registry {
   withdraw(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
 }
 
-const entryRules = { account: address, endpoint: /* @__PURE__ */ text(), publicKey: /* @__PURE__ */ hexText(), menuHash: /* @__PURE__ */ hexText() }
+const entryRules = {
+  account: address,
+  endpoint: /* @__PURE__ */ text(),
+  publicKey: /* @__PURE__ */ hexText(),
+  menuHash: /* @__PURE__ */ hexText(),
+}
 
 /**
  * Checks an entry: an endpoint by the rule (a WebSocket URL, if none is given), and a key that belongs to the account.
