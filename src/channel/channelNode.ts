@@ -228,6 +228,8 @@ export interface ChannelNode {
 const MAX_INCOMING = 10_000
 /** Milliseconds between two looks at what waits for something. */
 const TICK = 1_000
+/** Milliseconds before an account that declined is asked again for a delegation. */
+const RENEW_PAUSE = 86_400_000
 
 /**
  * Creates a node of the payment channel network and starts it.
@@ -278,9 +280,9 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       'tokenNetwork',
       'of one registry of token networks',
     )
-    const identity = await nodeIdentity(signer, store, chain.chainId, registry)
-    const { account, key, delegation } = identity
-    const delegations = createDelegations(signer.provider!, chain.chainId, registry)
+    const identity = await nodeIdentity(signer, store, chain.chainId, registry, clock)
+    const { account, key, sessionKey } = identity
+    const delegations = createDelegations(signer.provider!, chain.chainId, registry, clock)
     const { channels: loaded, locks: lockBook } = await loadChannels(store)
     const firstProofs = await loadFirstProofs(store)
     const registrations = await loadRegistrations(store)
@@ -314,7 +316,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const rewind = await openRewind(store, journal, channels, fromBlock)
     // Partners come from here on: all that waits is above, since a link that nobody hears of would never be used.
     const links = createLinks({
-      identity: { account, key, delegation },
+      identity,
       chainId: Number(chain.chainId),
       instance: toHex(randomBytes(16)),
       capabilities: fees ? 1 : 0,
@@ -329,7 +331,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const context: NodeContext = {
       account,
       key,
-      delegation,
+      get delegation() {
+        return identity.delegation
+      },
+      sessionKey,
+      counts: (channel) => sessionKey === undefined || channel.ownKeys.includes(sessionKey),
+      registerKey,
       clock,
       log,
       journal,
@@ -341,12 +348,11 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       digests: (tokenNetwork) => chain.networks.get(tokenNetwork)!.digests,
       knows: (tokenNetwork) => chain.networks.has(tokenNetwork),
       recovers: (digest, signature, publicKey) => secp256k1.verify(digest, signature, publicKey),
-      withV: (digest, rs, publicKey, delegated) => {
-        const bytes = new Uint8Array(65 + delegated.length)
+      withV: (digest, rs, publicKey) => {
+        const bytes = new Uint8Array(65)
         bytes.set(rs)
-        bytes.set(delegated, 65)
         bytes[64] = 27
-        if (!secp256k1.verify(digest, bytes.subarray(0, 65), publicKey)) bytes[64] = 28
+        if (!secp256k1.verify(digest, bytes, publicKey)) bytes[64] = 28
         return bytes
       },
       noteRegistration: (id, secrethashes) => {
@@ -477,6 +483,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
             if (links.get(channel.partner)) proofs.sync(channel)
           }
           if (channel.phase !== 'open') locks.pursue(channel)
+          towers?.changed(channel)
           if (channel.phase === 'settled') transfers.settled(channel)
         },
         foreign: (event, tokenNetwork) => {
@@ -487,6 +494,23 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         rewind: () => locks.rewind(),
       },
     )
+
+    /** Channels in which this node's session key is being registered. */
+    const introducing = new Set<Hex>()
+    function registerKey(channel: Channel): void {
+      if (!sessionKey || channel.phase !== 'open' || introducing.has(channel.id)) return
+      introducing.add(channel.id)
+      chain
+        .transactions()
+        .then((transactions) => transactions.addSessionKey(channel.tokenNetwork, channel.id, channel.partner, sessionKey))
+        .catch((error: unknown) => {
+          log.error('the session key could not be registered, trying again when it is needed', {
+            channelId: channel.id,
+            reason: error instanceof Error ? error.message : String(error),
+          })
+        })
+        .finally(() => introducing.delete(channel.id))
+    }
 
     /** Registrations under way: one for each set of secrets. */
     const registering = new Set<string>()
@@ -639,6 +663,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
 
     function tick(): void {
       chainState.tick()
+      renew()
       for (const channel of channels.values()) {
         if (channel.closing || channel.ownWithdraw || channel.theirWithdraw)
           void agreements().then((loaded) => loaded.expire(channel))
@@ -651,6 +676,17 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           reason: error instanceof Error ? error.message : String(error),
         }),
       )
+    }
+
+    /** Whether the account is being asked for a delegation that lasts longer. */
+    let renewing = false
+    function renew(): void {
+      if (renewing || !identity.isDue()) return
+      renewing = true
+      identity
+        .renew()
+        .catch((error: unknown) => log.error('the delegation to the session key is not renewed', { reason: String(error) }))
+        .finally(() => void clock.sleep(RENEW_PAUSE, stopping.signal).then(() => (renewing = false), () => {}))
     }
 
     async function ticking(): Promise<void> {

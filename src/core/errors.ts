@@ -208,6 +208,7 @@ export type ContractErrorCode =
   | 'TOKEN_UNUSABLE'
   // TowerDeposit.sol
   | 'CLAIM_TOO_EARLY'
+  | 'NETWORK_UNKNOWN'
   | 'NO_REWARD'
   | 'REWARD_OUTDATED'
   | 'REWARD_UNCOVERED'

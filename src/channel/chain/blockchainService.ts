@@ -66,8 +66,10 @@ export interface BlockchainService {
   caughtUp(signal?: AbortSignal): Promise<void>
   /** The present channel of a pair, as the contract has it. */
   channel(tokenNetwork: Hex, partner: Hex): Promise<Awaited<ReturnType<TokenNetwork['channel']>>>
-  /** When the secrets of one registration became public; 0 if they are not. */
-  revealedAt(secretRegistry: Hex, key: Hex): Promise<number>
+  /** When a secret that was registered alone became public; 0 if it was not. */
+  revealedAt(secretRegistry: Hex, secrethash: Hex): Promise<number>
+  /** When a list of several secrets became public; 0 if it was not registered as such. */
+  listRevealedAt(secretRegistry: Hex, key: Hex): Promise<number>
   /** Searches the chain, from the first block on, for the first registration of each secret. */
   registrations(secretRegistry: Hex, secrethashes: readonly Hex[]): Promise<readonly Registration[]>
   /** Time of the last block that was told, in Unix seconds; 0 before the first. */
@@ -127,9 +129,15 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
     caughtUp: (signal) => watcher.caughtUp(signal),
     channel: (network, partner) =>
       rpc.ask('channel', () => tokenNetworkReader(network, provider).channel(account, partner), { attempts: 3 }),
-    revealedAt: async (secretRegistry, key) =>
+    revealedAt: async (secretRegistry, secrethash) =>
       Number(
-        await rpc.ask('time of a secret', () => secretRegistryContract(secretRegistry, provider).revealedAt(key), {
+        await rpc.ask('time of a secret', () => secretRegistryContract(secretRegistry, provider).revealedAt(secrethash), {
+          attempts: 3,
+        }),
+      ),
+    listRevealedAt: async (secretRegistry, key) =>
+      Number(
+        await rpc.ask('time of secrets', () => secretRegistryContract(secretRegistry, provider).listRevealedAt(key), {
           attempts: 3,
         }),
       ),

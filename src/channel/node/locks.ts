@@ -14,7 +14,7 @@ import type { Link } from '../link/link.ts'
 import { freeIndex, leafHash } from '../state/lockTree.ts'
 import { isSecretOf } from '../state/side.ts'
 import { NO_HASH, type Typed } from '../wire/messages.ts'
-import type { Channel, LockEntry, LockRecord } from './channel.ts'
+import { maySign, type Channel, type LockEntry, type LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
 import type { Releases } from './releases.ts'
@@ -545,8 +545,12 @@ export function createLocks(
         field: 'fail.release',
         owner: 'the partner',
       })
+      if (!maySign(channel, link.signer)) {
+        log.warn('a lock was given back by a key that is not registered in its channel', { channelId, index, signer: link.signer })
+        return
+      }
       const report = { code, reporter, failed, signature, delegation }
-      releases.keep(channel, entry.lock, message.release, link.delegation)
+      releases.keep(channel, entry.lock, message.release)
       release(channel, entry.lock, report)
     },
 

@@ -4,7 +4,8 @@
  */
 import { Contract, Signature, TypedDataEncoder, type Provider, type Signer } from 'ethers'
 import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
-import { fromHex, toHex, type Hex } from '../../core/bytes.ts'
+import { consentHash, stepsHash } from '../../contracts/channelTypes.ts'
+import { concatBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import type { TransactionCall } from '../../core/chain/sender.ts'
 import { reasonOf } from '../../core/chain/verdict.ts'
@@ -58,13 +59,14 @@ export async function relayableOpen(
     throw new SluiceError('BAD_ARGUMENT', 'ETH has no permits: a channel of ETH is opened by its owner', { details: { token } })
   const validUntil = context.time.now() + VALID_FOR
   const permit = await signPermit(signer, token, address, deposit, validUntil)
-  const digest = context.digests(address).Open({ channelId, deposit, validUntil })
+  const digest = context.digests(address).Open({ channelId, deposit, validUntil, consent: consentHash(consent) })
   const data = tokenNetworkInterface.encodeFunctionData('openFor', [
     await signer.getAddress(),
     partner,
     deposit,
     validUntil,
-    signed(context, digest),
+    // By a session key its delegation comes along: that registers it.
+    concatBytes(context.key.sign(digest), context.delegation),
     consent?.watch ?? new Uint8Array(32),
     consent?.signature ?? new Uint8Array(0),
     permit,
@@ -80,22 +82,14 @@ export function relayableClose(
   proof: OnChainProof,
   proofDigest: Hex,
 ): TransactionCall {
-  const digest = context.digests(channel.tokenNetwork).Close({ channelId: channel.id, proof: proofDigest })
+  const digest = context.digests(channel.tokenNetwork).Close({ channelId: channel.id, proof: proofDigest, steps: stepsHash(proof.steps) })
   const data = tokenNetworkInterface.encodeFunctionData('close', [
     account,
     channel.partner,
     proof,
-    toHex(signed(context, digest)),
+    toHex(context.key.sign(digest)),
   ])
   return { to: channel.tokenNetwork, data }
-}
-
-/** A signature as contracts take it: by this node's key, its delegation behind. */
-function signed({ key, delegation }: NodeContext, digest: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(65 + delegation.length)
-  bytes.set(key.sign(digest))
-  bytes.set(delegation, 65)
-  return bytes
 }
 
 /** Source: ERC-2612, and ERC-5267 for the domain where the token has it. */

@@ -24,7 +24,7 @@ export interface TowerReward {
 export interface ShownRelease {
   /** Hash of the lock, as it is a leaf of the tree. */
   readonly lock: Uint8Array
-  /** EIP-712 `Release` by the partner, its delegation behind. */
+  /** EIP-712 `Release` by the partner. */
   readonly signature: Uint8Array
 }
 
@@ -36,15 +36,15 @@ export interface Appointment {
   readonly client: Hex
   /** The newest balance proof of the partner. */
   readonly proof: OnChainProof
-  /** EIP-712 `Update` by the client over it, its delegation behind. */
+  /** EIP-712 `Update` by the client over it and its steps. */
   readonly updateSignature: Uint8Array
   readonly reward: TowerReward | undefined
   /** Of locks of the client that have not expired. */
   readonly releases: readonly ShownRelease[]
 }
 
-/** 65 bytes and a delegation. */
-const SIGNATURE = 1089
+/** By the account's own key or one that is registered in the channel. */
+const SIGNATURE = 65
 /** Releases that fit beside everything else. */
 export const MAX_RELEASES = 32
 

@@ -2,7 +2,8 @@
  * A node's side of its watchtowers: seals what they need, keeps their receipts, goes to the next one when one fails.
  * @module
  */
-import { concatBytes, fromHex, randomBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
+import { stepsHash } from '../../contracts/channelTypes.ts'
+import { fromHex, randomBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { createBell } from '../../core/bell.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { keyFromSecret } from '../../core/crypto/key.ts'
@@ -136,7 +137,7 @@ interface Post {
 /** Creates a node's side of its watchtowers. */
 export async function createTowerClient(parts: TowerClientParts, options: TowersOptions): Promise<TowerClient> {
   const { context, store, chainId } = parts
-  const { account, key, delegation, journal, log, clock, events } = context
+  const { account, key, journal, log, clock, events } = context
   const { towers, copies = 1, duration = 30 * 86_400, interval = 1000, sealByChannelId = true } = options
   assertArgument(towers.length > 0, 'towers', 'at least one')
   assertArgument(Number.isSafeInteger(copies) && copies >= 1, 'copies', 'a whole number from 1')
@@ -415,7 +416,11 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     const { id, tokenNetwork, partner } = channel
     const digests = context.digests(tokenNetwork)
     const digest = signedProof && toHex(digests.BalanceProof(proofOf(channel.theirChannel!, channel.theirs)))
-    const signed = (what: Uint8Array): Uint8Array => concatBytes(key.sign(what), delegation)
+    if (!context.counts(channel)) {
+      // By a key that the contract does not know nothing could be shown: it is done again once it does.
+      context.registerKey(channel)
+      return undefined
+    }
     const { tower, reward } = post
     const promise = reward && { tokenNetwork, channelId: id, nonce: proof.nonce, tower, amount: reward.amount }
     const appointment: Appointment = {
@@ -423,8 +428,8 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       closer: partner,
       client: account,
       proof,
-      updateSignature: digest ? signed(digests.Update({ channelId: id, proof: digest })) : new Uint8Array(0),
-      reward: reward && { ...reward, tower, signature: signed(rewardDigest(chainId, reward.deposit, promise!)) },
+      updateSignature: digest ? key.sign(digests.Update({ channelId: id, proof: digest, steps: stepsHash(proof.steps) })) : new Uint8Array(0),
+      reward: reward && { ...reward, tower, signature: key.sign(rewardDigest(chainId, reward.deposit, promise!)) },
       releases,
     }
     for (let fewer = releases; ; fewer = fewer.slice(0, -1)) {
@@ -446,7 +451,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     return found
       .sort((a, b) => b.expiry - a.expiry)
       .slice(0, MAX_RELEASES)
-      .map((release) => ({ lock: release.lock, signature: concatBytes(release.signature, release.delegation) }))
+      .map((release) => ({ lock: release.lock, signature: release.signature }))
   }
 }
 
