@@ -76,7 +76,8 @@ describe.each(Object.entries(forms))('a wallet that signs with %s', (_, form) =>
     expect(await identity.signBytes(digest)).toEqual(await plain.signBytes(digest))
 
     const { delegation } = await nodeIdentity(device, memoryStore(), devnet.chainId, registry)
-    expect([delegation.length, delegation[64]! >= 27]).toEqual([65, true])
+    // Until when in 8 bytes, then the signature.
+    expect([delegation.length, delegation[72]! >= 27]).toEqual([73, true])
   })
 
   it('opens its store again, whatever form the next one has', async () => {
@@ -112,7 +113,7 @@ describe('a wallet that does not sign as its account', () => {
     await expect(nodeIdentity(device, store, devnet.chainId, registry)).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
     // Nothing of it is kept: the next start asks again.
     const { delegation } = await nodeIdentity(new Device(wallet, (s) => s), store, devnet.chainId, registry)
-    expect(delegation.length).toBe(65)
+    expect(delegation.length).toBe(73)
   })
 })
 

@@ -7,6 +7,7 @@ import { concatBytes, fromHex, randomBytes, toHex, utf8, type Hex } from '../../
 import { engine } from '../../core/crypto/engine.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { OnChainProof } from '../chain/blockchainService.ts'
+import type { Presented } from '../node/channel.ts'
 import { address, bytes, decode, encode, hex32, list, optional, raw, u128, u64 } from '../wire/codec.ts'
 import { NO_HASH, SEALED_APPOINTMENT } from '../wire/messages.ts'
 
@@ -133,6 +134,20 @@ export function unseal(sealed: Uint8Array, closing: ShownByClosing): Uint8Array 
     })
   }
   return plain.slice(2, 2 + size!)
+}
+
+/** What a proof says was paid, with the steps of its hash chain. */
+export function paidByProof({ transferred, steps }: Pick<OnChainProof, 'transferred' | 'steps'>): bigint {
+  if (steps.length !== 128) return transferred
+  const view = new DataView(steps.buffer, steps.byteOffset)
+  const unit = (view.getBigUint64(48) << 64n) | view.getBigUint64(56)
+  return transferred + unit * BigInt(view.getUint32(124))
+}
+
+/** Whether the contract takes a proof after what was shown: it is newer, or the same with more steps. */
+export function isTaken(proof: OnChainProof, shown: Presented): boolean {
+  if (proof.nonce !== shown.nonce) return proof.nonce > shown.nonce
+  return proof.locked === shown.locked && proof.locksroot === shown.locksroot && paidByProof(proof) > shown.transferred
 }
 
 /** The watch of a channel that is closed without a proof. */

@@ -27,7 +27,7 @@ import { lower, readTokenNetwork } from '../chain/networks.ts'
 import type { Link } from '../link/link.ts'
 import { createLinks } from '../link/links.ts'
 import type { Typed } from '../wire/messages.ts'
-import { decodeAppointment, unseal, type Appointment, type ShownRelease } from './appointment.ts'
+import { decodeAppointment, isTaken, unseal, type Appointment, type ShownRelease } from './appointment.ts'
 import { openBook } from './book.ts'
 import { isOver, openClosings, shownOf, type Closing } from './closings.ts'
 import { APPOINTMENTS_PER_SECOND } from './pace.ts'
@@ -263,8 +263,7 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
           const { tokenNetwork, closer, proof } = appointment
           // Whoever knows the channel can make up an appointment; the contract refuses what is not signed.
           if (tokenNetwork !== closing.tokenNetwork || closer !== closing.closer) continue
-          const isNewer = proof.nonce > shownOf(closing).nonce
-          if (isNewer || unreleased(closing, appointment).length > 0) found.push(appointment)
+          if (isTaken(proof, shownOf(closing)) || unreleased(closing, appointment).length > 0) found.push(appointment)
         } catch (error) {
           log.info('an appointment can not be opened', { client, hint: closing.hint, reason: String(error) })
         }
@@ -330,7 +329,7 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
         })
       }
       for (const appointment of appointments) {
-        if (appointment.proof.nonce <= shownOf(closing).nonce) continue
+        if (!isTaken(appointment.proof, shownOf(closing))) continue
         const calls = callsFor(closing, appointment)
         if (calls.length === 0)
           failure = new SluiceError('FEE_TOO_LOW', `a reward of ${minReward} is asked for, and less is signed`)

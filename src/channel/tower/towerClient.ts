@@ -26,6 +26,7 @@ import {
   hintOf,
   MAX_RELEASES,
   NO_WATCH,
+  paidByProof,
   seal,
   unseal,
   type Appointment,
@@ -333,7 +334,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     function assertNotNewer({ held }: Typed<'declined'>): void {
       const { proof } = decodeAppointment(unseal(held!.sealed, closing))
       const { nonce } = channel.theirs
-      if (proof.nonce < nonce || (proof.nonce === nonce && shownBy(proof) <= paidBy(channel.theirs))) return
+      if (proof.nonce < nonce || (proof.nonce === nonce && paidByProof(proof) <= paidBy(channel.theirs))) return
       throw new SluiceError('STATE_STALE', `tower ${tower} has proof ${proof.nonce} of channel ${channel.id}, this store ${nonce}`, {
         details: { channelId: channel.id, held: proof.nonce, known: nonce },
       })
@@ -466,12 +467,4 @@ const NO_PROOF: OnChainProof = {
   watch: NO_HASH,
   signature: new Uint8Array(0),
   steps: new Uint8Array(0),
-}
-
-/** What a proof says was paid, with the steps of its hash chain. */
-function shownBy({ transferred, steps }: OnChainProof): bigint {
-  if (steps.length !== 128) return transferred
-  const view = new DataView(steps.buffer, steps.byteOffset)
-  const unit = (view.getBigUint64(48) << 64n) | view.getBigUint64(56)
-  return transferred + unit * BigInt(view.getUint32(124))
 }
