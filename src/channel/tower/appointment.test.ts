@@ -35,7 +35,7 @@ describe('an appointment', () => {
   })
 
   it('holds as many releases as are ever given with it', () => {
-    const releases = Array.from({ length: MAX_RELEASES }, (_, i) => ({ lock: bytes(32, i), signature: bytes(130, i) }))
+    const releases = Array.from({ length: MAX_RELEASES }, (_, i) => ({ lock: bytes(32, i), signature: bytes(65, i) }))
     const full = { ...appointment, releases }
     expect(decodeAppointment(unseal(seal(encodeAppointment(full), closing), closing))).toEqual(full)
   })
