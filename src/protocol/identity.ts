@@ -3,6 +3,7 @@
  * @module
  */
 import { SigningKey, type Signer } from 'ethers'
+import { assertArguments, having, signer as signerRule } from '../core/argument.ts'
 import { dataTradeDigests, dataTradeTypes, type DataTradeDomain, type DataTradeMessages } from '../contracts/typedData.ts'
 import { fromHex } from '../core/bytes.ts'
 import { engine } from '../core/crypto/engine.ts'
@@ -25,6 +26,7 @@ export interface Identity {
 
 /** An identity on a key in this process: it signs on the engine's curve, many times faster than a signer. */
 export function keyIdentity(key: Key, domain: DataTradeDomain): Identity {
+  assertArguments({ key }, { key: having('a key of generateKey() or keyFromSecret()', 'sign', 'agree') })
   const digests = dataTradeDigests(domain)
   return {
     address: key.address,
@@ -40,6 +42,7 @@ export function keyIdentity(key: Key, domain: DataTradeDomain): Identity {
  * @throws `TRANSACTION_REJECTED` when the signer declines; `BAD_SIGNATURE` when another key signs, as for a contract.
  */
 export async function signerIdentity(signer: Signer, domain: DataTradeDomain): Promise<Identity> {
+  assertArguments({ signer }, { signer: signerRule })
   const local = (signer as { signingKey?: unknown }).signingKey
   if (local instanceof SigningKey) return keyIdentity(keyFromSecret(fromHex(local.privateKey, 32)), domain)
   const address = await signer.getAddress()

@@ -3,6 +3,7 @@
  * @module
  */
 import nacl from 'tweetnacl'
+import { assertArguments, byteString, computeFrom, hexText } from '../../core/argument.ts'
 import { concatBytes, fromHex, randomBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -79,8 +80,11 @@ export interface ShownByClosing {
 }
 
 /** How a tower finds what it has of a channel: 16 bytes of a SHA-256. */
-export function hintOf({ channelId, watch }: ShownByClosing): Hex {
-  return toHex(hash('sluice tower hint', channelId, watch).subarray(0, 16))
+export function hintOf(closing: ShownByClosing): Hex {
+  return computeFrom('closing', '{ channelId, watch } of a closing', () => {
+    const { channelId, watch } = closing
+    return toHex(hash('sluice tower hint', channelId, watch).subarray(0, 16))
+  })
 }
 
 function hash(tag: string, channelId: Hex, watch: Hex): Uint8Array {
@@ -94,6 +98,7 @@ export function encodeAppointment({ proof, ...rest }: Appointment): Uint8Array {
 
 /** Reads the bytes of an appointment. @throws `BAD_MESSAGE` naming the field. */
 export function decodeAppointment(content: Uint8Array): Appointment {
+  assertArguments({ content }, { content: byteString() })
   const { tokenNetwork, closer, client, updateSignature, reward, releases, ...proof } = decode(layout, content)
   return { tokenNetwork, closer, client, proof, updateSignature, reward, releases }
 }
@@ -122,6 +127,8 @@ export function seal(content: Uint8Array, closing: ShownByClosing): Uint8Array {
  * @throws `BAD_KEY` if it was sealed for another closing, or changed.
  */
 export function unseal(sealed: Uint8Array, closing: ShownByClosing): Uint8Array {
+  assertArguments({ sealed }, { sealed: byteString() })
+  assertArguments(closing, { channelId: hexText(32), watch: hexText(32) }, 'closing')
   const key = hash('sluice tower key', closing.channelId, closing.watch)
   const plain =
     sealed.length === SEALED_APPOINTMENT

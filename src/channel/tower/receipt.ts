@@ -1,3 +1,4 @@
+import { assertArguments, byteString, computeFrom } from '../../core/argument.ts'
 import { toHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { assertSignedBy } from '../../core/crypto/signature.ts'
@@ -44,6 +45,7 @@ export function receiptDigest({ chainId, signature: _, ...message }: Omit<TowerR
 
 /** What a receipt names of the sealed bytes. */
 export function sealedHashOf(sealed: Uint8Array): Hex {
+  assertArguments({ sealed }, { sealed: byteString() })
   return toHex(engine().sha256(sealed))
 }
 
@@ -53,5 +55,7 @@ export function sealedHashOf(sealed: Uint8Array): Hex {
  * @throws `BAD_SIGNATURE`
  */
 export function verifyReceipt(receipt: TowerReceipt): void {
-  assertSignedBy(receiptDigest(receipt), receipt.signature, receipt.tower, { field: 'receipt.signature', owner: 'the tower' })
+  return computeFrom('receipt', 'a receipt as a tower signed it', () => {
+    assertSignedBy(receiptDigest(receipt), receipt.signature, receipt.tower, { field: 'receipt.signature', owner: 'the tower' })
+  })
 }

@@ -1,3 +1,4 @@
+import { assertArguments, integer, optional } from '../../core/argument.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { MAX_PEER_PACKET, type PeerTransport } from '../peer.ts'
 import { webSocketConnect } from '#websocket'
@@ -9,7 +10,9 @@ export interface WebSocketPeerOptions {
 }
 
 /** A node that opens WebSockets to others and that nobody can reach: in a browser, or behind a firewall. */
-export function webSocketPeer({ maxPacket = MAX_PEER_PACKET }: WebSocketPeerOptions = {}): PeerTransport {
+export function webSocketPeer(options: WebSocketPeerOptions = {}): PeerTransport {
+  assertArguments(options, { maxPacket: optional(integer(1, Number.MAX_SAFE_INTEGER, 'number of bytes')) }, 'options')
+  const { maxPacket = MAX_PEER_PACKET } = options
   const connect = webSocketConnect(maxPacket)
   let closed = false
   return {
