@@ -183,7 +183,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     seller: string,
     signal: AbortSignal | undefined,
   ): Promise<{ url: string; entry: RegistryEntry | undefined }> => {
-    if (/^wss?:\/\//.test(seller)) return { url: seller, entry: undefined }
+    if (/^wss?:\/\//i.test(seller)) return { url: seller, entry: undefined }
     assertArgument(options.registry, 'seller', 'a ws:// or wss:// URL; to find an account, give createBuyer a registry')
     const entry = await options.registry.find(seller, { signal })
     return { url: entry.endpoint, entry }

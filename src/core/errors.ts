@@ -77,6 +77,9 @@ export type ErrorCode =
   | 'PARTIAL_MISMATCH'
   | 'SOURCE_FAILED'
   | 'PEER_REFUSED'
+  | 'SELLER_BLIND'
+  | 'ORDER_TOO_SMALL'
+  | 'SETTLEMENT_OWED'
   // payment channels
   | 'CAPACITY_SHORT'
   | 'CHAIN_STALLED'

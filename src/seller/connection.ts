@@ -7,6 +7,7 @@ import { addressOf } from '../core/crypto/key.ts'
 import { assertSignedBy } from '../core/crypto/signature.ts'
 import { throwIfAborted } from '../core/deadline.ts'
 import { isSluiceError, SluiceError } from '../core/errors.ts'
+import { forStrangers } from '../core/forStrangers.ts'
 import { ZERO32 } from '../protocol/menu.ts'
 import { decodeMessage, encodeMessage, MAX_TEXT_TO_SELLER, messageDigest, signedBytes, type Message, type MessageOf } from '../protocol/message.ts'
 import type { Packet, Transport } from '../protocol/transport.ts'
@@ -113,10 +114,8 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
 
   const refuse = async (id: Hex, error: unknown): Promise<void> => {
     if (broken || isSluiceError(error, 'ABORTED')) return
-    const known = isSluiceError(error)
-    log.warn('order ended early', { order: id, peer: transport.peer, reason: known ? error.code : String(error) })
-    const reason = known ? { code: error.code, message: error.shortMessage } : { code: 'PEER_REFUSED', message: 'the seller has a fault of its own' }
-    await sendSigned('exit', { order_ID: id, session: nonce, rating: null, reason })
+    log.warn('order ended early', { order: id, peer: transport.peer, reason: isSluiceError(error) ? `${error.code}: ${error.shortMessage}` : String(error) })
+    await sendSigned('exit', { order_ID: id, session: nonce, rating: null, reason: forStrangers(error) })
   }
 
   const takeOrder = (message: MessageOf<'order'>): void => {
@@ -204,13 +203,13 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
   const fail = async (error: unknown): Promise<void> => {
     if (broken) return
     broken = true
-    const known = isSluiceError(error) ? error : new SluiceError('PEER_REFUSED', 'the seller has a fault of its own', { cause: error })
-    log.warn('connection refused', { peer: transport.peer, code: known.code, message: known.shortMessage })
+    const known = forStrangers(error)
+    log.warn('connection refused', { peer: transport.peer, code: known.code, message: error instanceof Error ? error.message : String(error) })
     await sendSigned('exit', {
       order_ID: ZERO32,
       session: nonce,
       rating: null,
-      reason: { code: known.code, message: known.shortMessage },
+      reason: known,
     }).catch(() => {})
     transport.close(1008, known.code)
   }

@@ -30,6 +30,8 @@ export interface RpcProxy {
   readonly requests: readonly { readonly method: string; readonly params: readonly unknown[] }[]
   /** Sets what happens to requests from now on; without a rule, they are passed on. */
   rule(rule?: RpcRule | undefined): void
+  /** Refuses batches of more requests from now on, as public nodes do; without a number, none. */
+  limitBatches(most?: number | undefined): void
   /** Ends it. */
   stop(): Promise<void>
 }
@@ -44,12 +46,17 @@ interface Request {
 export async function startRpcProxy(target: string): Promise<RpcProxy> {
   const requests: Request[] = []
   let current: RpcRule | undefined
+  let mostInBatch = Infinity
 
   const handle = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk as Buffer)
     const body = JSON.parse(Buffer.concat(chunks).toString()) as Request | Request[]
     const batch = Array.isArray(body) ? body : [body]
+    if (batch.length > mostInBatch) {
+      const error = { code: 31, message: `Batch of more than ${mostInBatch} requests are not allowed` }
+      return void outgoing.writeHead(500, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id: null, error }))
+    }
     requests.push(...batch)
     const answers: unknown[] = []
     let lost = false
@@ -82,6 +89,9 @@ export async function startRpcProxy(target: string): Promise<RpcProxy> {
     requests,
     rule(rule) {
       current = rule
+    },
+    limitBatches(most = Infinity) {
+      mostInBatch = most
     },
     async stop() {
       server.closeAllConnections()

@@ -6,6 +6,7 @@
 import { concatBytes, type Hex } from '../../core/bytes.ts'
 import { withDeadline } from '../../core/deadline.ts'
 import { isSluiceError, SluiceError, type ErrorCode } from '../../core/errors.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import type { Link } from '../link/link.ts'
 import { proofOf, freshSide } from '../state/side.ts'
 import { codeOf, type ChannelMessageType, type Typed } from '../wire/messages.ts'
@@ -219,7 +220,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
           throw new SluiceError('CAPACITY_SHORT', 'that is more than there is')
       } catch (error) {
         if (!isSluiceError(error) || error.code === 'BAD_SIGNATURE') throw error
-        return refuse(link, 'withdrawRequest', channelId, error.code, error.shortMessage)
+        return refuse(link, 'withdrawRequest', channelId, error.code, forStrangers(error).message)
       }
       channel.theirWithdraw = { amount: totalWithdraw, validUntil }
       proofs.saveChannel(channel)
@@ -248,7 +249,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
       } catch (error) {
         if (!isSluiceError(error)) throw error
         if (channel.phase === 'open' && !channel.closing) void options.fold(channel) // so that the next request finds it quiet
-        return refuse(link, 'closeRequest', channelId, error.code, error.shortMessage)
+        return refuse(link, 'closeRequest', channelId, error.code, forStrangers(error).message)
       }
       const digest = context.digests(channel.tokenNetwork).CooperativeClose({ channelId, balance1, balance2, validUntil })
       channel.closing = { amount: balance1, validUntil }

@@ -17,6 +17,7 @@ import { systemClock, type Clock } from '../../core/clock.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { keyFromSecret } from '../../core/crypto/key.ts'
 import { assertArgument, isSluiceError, SluiceError, type ErrorCode } from '../../core/errors.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import { createEmitter, type Events } from '../../core/events.ts'
 import { silentLogger, type Logger } from '../../core/log.ts'
 import { backoff } from '../../core/retry.ts'
@@ -237,7 +238,7 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
       } catch (error) {
         if (!isSluiceError(error)) throw error
         log.info('an appointment is declined', { client, code: error.code, reason: error.shortMessage })
-        decline(error.code, error.shortMessage)
+        decline(error.code, forStrangers(error).message)
       }
     }
 

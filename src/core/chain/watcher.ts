@@ -60,6 +60,8 @@ export interface WatcherOptions {
   readonly maxRange?: number | undefined
   /** Milliseconds that one answer of the node may take. @default 15000 */
   readonly rpcTimeout?: number | undefined
+  /** Milliseconds that it may take to come to the newest block before the watcher counts as blind. @default 30000 */
+  readonly blindAfter?: number | undefined
   /** @default systemClock */
   readonly clock?: Clock | undefined
   /** @default silentLogger */
@@ -70,6 +72,11 @@ export interface WatcherOptions {
 export interface Watcher {
   /** The last block that has been delivered; before the first one, `fromBlock - 1`. */
   readonly position: number
+  /**
+   * Why the chain can't be seen at present: three looks in a row have failed, or one has lasted longer than `blindAfter`.
+   * Undefined while all is well; it comes back by itself.
+   */
+  readonly blind: SluiceError | undefined
   /**
    * Begins to watch, at the block after the stored position.
    * @throws `WRONG_CHAIN` when the node serves another chain than the options or the store say; `RPC_FAILED` when it
@@ -93,6 +100,10 @@ interface Run {
 
 /** Blocks below the newest one that are asked for one by one and by hash: there a node may lag, or change its mind. */
 const TAIL = 16
+/** Looks that may fail one after the other before the watcher counts as blind. */
+const MAX_FAILURES = 3
+/** Times that a narrowed number of questions at once must pass before one more is tried. */
+const WIDEN_AFTER = 64
 /** Blocks whose hashes are kept, to find where a reorganisation began. */
 const WINDOW = 256
 
@@ -112,6 +123,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     fromBlock,
     confirmations = 1,
     maxRange = 2000,
+    blindAfter = 30_000,
     clock = systemClock,
     log = silentLogger,
   } = options
@@ -129,6 +141,13 @@ export function createWatcher(options: WatcherOptions): Watcher {
   /** Hashes of the newest delivered blocks, ascending; the last one is the position. */
   let known: { readonly number: number; readonly hash: string }[] = []
   let range = maxRange
+  /** Questions asked at once, which ethers puts into one batch: some nodes refuse large ones. */
+  let width = TAIL
+  let passed = 0
+  let failures = 0
+  let failure: SluiceError | undefined
+  /** When the look under way began. */
+  let lookingSince: number | undefined
   let pollInterval = options.pollInterval ?? 0
   let running: { readonly stop: AbortController; readonly done: Promise<void> } | undefined
   let rung = new AbortController()
@@ -140,6 +159,11 @@ export function createWatcher(options: WatcherOptions): Watcher {
   return {
     get position() {
       return position()
+    },
+    get blind() {
+      if (failures >= MAX_FAILURES) return failure
+      if (lookingSince === undefined || clock.now() - lookingSince <= blindAfter) return undefined
+      return failure ?? new SluiceError('RPC_FAILED', `watcher ${name} has not come to the newest block for more than ${blindAfter} ms`)
     },
     async start(handlers) {
       assertArgument(!running, 'start', 'called once before stop')
@@ -208,16 +232,22 @@ export function createWatcher(options: WatcherOptions): Watcher {
 
   async function follow(run: Run): Promise<void> {
     const { signal } = run
-    for (let failures = 0; !signal.aborted; ) {
+    failures = 0
+    lookingSince = undefined
+    while (!signal.aborted) {
       const look = ++looks
       try {
+        lookingSince ??= clock.now()
         await catchUp(run)
+        lookingSince = undefined
         if (failures > 0) log.info('watcher goes on', { name, failures, position: position() })
         failures = 0
+        failure = undefined
         for (const waiter of waiting) if (waiter.after < look) waiter.settle()
       } catch (error) {
         if (signal.aborted) return
         failures++
+        failure = isSluiceError(error) ? error : new SluiceError('RPC_FAILED', `watcher ${name} failed`, { cause: error })
         const details = {
           name,
           failures,
@@ -257,13 +287,13 @@ export function createWatcher(options: WatcherOptions): Watcher {
   /** Delivers up to {@link TAIL} blocks one by one. */
   async function deliverBlocks(run: Run, from: number, target: number): Promise<void> {
     const count = Math.min(target - from + 1, TAIL)
-    const headers = await ask(run, () => Promise.all(Array.from({ length: count }, (_, i) => headerOf(from + i))))
+    const headers = await inBatches(run, Array.from({ length: count }, (_, i) => () => headerOf(from + i)))
     const last = known.at(-1)
     if (last && headers[0]!.parentHash !== last.hash) return rollBack(run, last.number)
     // Cut where the chain changed while it was being read; the next look sees the rest.
     const broken = headers.findIndex(({ parentHash }, i) => i > 0 && parentHash !== headers[i - 1]!.hash)
     const whole = broken === -1 ? headers : headers.slice(0, broken)
-    const logs = await ask(run, () => Promise.all(whole.map(({ hash }) => logsOf({ blockHash: hash }))))
+    const logs = await inBatches(run, whole.map(({ hash }) => () => logsOf({ blockHash: hash })))
     for (const [i, header] of whole.entries()) {
       if (run.signal.aborted) return
       await deliver(run, logs[i]!)
@@ -275,7 +305,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
   /** Delivers a range of blocks that are too deep to change, as a rule. */
   async function deliverRange(run: Run, from: number, to: number, target: number): Promise<void> {
     // Headers first: should the chain change before the logs are read, the next block will not follow `end`.
-    const [first, end] = await ask(run, () => Promise.all([headerOf(from), headerOf(to)]))
+    const [first, end] = (await inBatches(run, [() => headerOf(from), () => headerOf(to)])) as [Header, Header]
     const last = known.at(-1)
     if (last && first.parentHash !== last.hash) return rollBack(run, last.number)
     let found: ChainLog[]
@@ -362,6 +392,28 @@ export function createWatcher(options: WatcherOptions): Watcher {
     return withDeadline({ what: `watcher ${name}`, signal, clock }, questions)
   }
 
+  /**
+   * Puts questions to the node, as many at once as it takes. ethers makes one batch of what is asked at once; a node that
+   * refuses it is asked for half as many, down to one, and later for more again.
+   */
+  async function inBatches<T>(run: Run, questions: readonly (() => Promise<T>)[]): Promise<T[]> {
+    const answers: T[] = []
+    while (answers.length < questions.length) {
+      const some = questions.slice(answers.length, answers.length + width)
+      try {
+        answers.push(...(await ask(run, () => Promise.all(some.map((question) => question())))))
+      } catch (error) {
+        if (some.length === 1 || run.signal.aborted || !isSluiceError(error, 'RPC_FAILED') || !refusesBatch(error)) throw error
+        width = Math.ceil(some.length / 2)
+        passed = 0
+        log.debug('node refused questions asked at once, asking for half as many', { name, count: some.length, reason: error.shortMessage })
+        continue
+      }
+      if (width < TAIL && ++passed >= WIDEN_AFTER) [width, passed] = [width + 1, 0]
+    }
+    return answers
+  }
+
   async function logsOf(where: { blockHash: string } | { fromBlock: number; toBlock: number }): Promise<ChainLog[]> {
     return (await rpc.ask('logs', () => provider.getLogs({ ...match, ...where }))).map(chainLog)
   }
@@ -371,6 +423,11 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (!header) throw new SluiceError('RPC_FAILED', `node does not have block ${block} yet`, { details: { block } })
     return header
   }
+}
+
+/** Whether a node that answered so may answer fewer questions at once: one that is down, or silent, is not asked again. */
+function refusesBatch({ details }: SluiceError): boolean {
+  return details.status !== undefined || details.rpcCode !== undefined || details.cause === 'BAD_DATA'
 }
 
 /** Splits logs by block, in the order of the chain. */
