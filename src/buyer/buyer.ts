@@ -108,7 +108,8 @@ export interface BuyOptions extends Selection {
 /** How to go on with an order. */
 export interface ResumeOptions {
   /**
-   * The data that is here already, from the start of the order: checked against what was acknowledged.
+   * The data that is here already, from the start of the order: checked against what the order delivers. The iteration
+   * goes on behind it, so that what comes can be appended.
    * @default none: the iteration goes on after the last acknowledged byte
    */
   readonly partial?: Partial | undefined
@@ -316,10 +317,11 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   }
 
   const takeUp = async (id: Hex, partial: Partial | undefined, signal: AbortSignal): Promise<Start> => {
-    const { record, state } = await book.get(id)
+    const stored = await book.get(id)
+    const { state } = stored
     if (state === 'done' || state === 'settled')
       throw new SluiceError('ORDER_FINISHED', `order ${id} is ${state}`, { details: { order: id } })
-    if (state === 'opening') return { record: await fund(record, signal), received: 0 }
+    const record = state === 'opening' ? await fund(stored.record, signal) : stored.record
     const standing = await book.standing(id)
     if (partial === undefined) return { record, standing, received: standing?.acked ?? 0, frontier: standing?.frontier }
     const { checkPartial } = await import('./partial.ts')

@@ -18,6 +18,10 @@ import type { Sale } from './sale.ts'
 /** A connection that is being served. */
 export interface Connection {
   readonly peer: string
+  /** What a full seller goes by when it makes room: no order, orders without money so far, or orders with it. */
+  readonly worth: 'idle' | 'asking' | 'funded'
+  /** Since when it is worth that, in milliseconds of the clock. */
+  readonly since: number
   /** Ends every stream and the link. */
   close(reason: string): void
   /** Resolves when the link is gone and its streams have stopped. */
@@ -30,6 +34,8 @@ interface Line {
   readonly stop: AbortController
   /** The sale, once the order has been checked. */
   readonly ready: Promise<Sale>
+  /** The same, without waiting. */
+  sale: Sale | undefined
   /** Acknowledgements that are being taken. */
   readonly acks: Set<Promise<void>>
 }
@@ -41,6 +47,8 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
   const lines = new Map<number, Line>()
   const running = new Set<Promise<void>>()
   let broken = false
+  /** When an order last began or ended. */
+  let since = clock.now()
   /** The key that signs for the buyer, once it has said hello. */
   let buyerKey: string | undefined
   let resolveDone: () => void
@@ -95,15 +103,21 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     }
     const stop = new AbortController()
     const ready = open(stop.signal)
-    lines.set(stream, { id, stop, ready, acks: new Set() })
+    const line: Line = { id, stop, ready, sale: undefined, acks: new Set() }
+    lines.set(stream, line)
+    since = clock.now()
     run(
       ready
         .then((sale) => {
+          line.sale = sale
           throwIfAborted(stop.signal, 'the stream')
           return deliver(sale, stream, received, stop)
         })
         .catch((error: unknown) => refuse(id, error))
-        .finally(() => lines.delete(stream)),
+        .finally(() => {
+          lines.delete(stream)
+          since = clock.now()
+        }),
     )
   }
 
@@ -234,18 +248,27 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
       .finally(() => queued--)
   }
 
-  const helloTimer = new AbortController()
-  clock.sleep(limits.helloTimeout, helloTimer.signal).then(
+  const timers = new AbortController()
+  clock.sleep(limits.helloTimeout, timers.signal).then(
     () => {
       if (buyerKey === undefined) transport.close(1008, 'TIMEOUT')
     },
     () => {},
   )
+  /** Ends a connection on which nothing is going on: it costs its owner nothing, and us a place. */
+  const endIdle = async (): Promise<void> => {
+    for (;;) {
+      const left = lines.size > 0 ? limits.idleTimeout : since + limits.idleTimeout - clock.now()
+      if (left <= 0) return transport.close(1001, 'TIMEOUT')
+      await clock.sleep(left, timers.signal)
+    }
+  }
+  endIdle().catch(() => {}) // ends by the abort of its sleep
   transport.receive({
     packet,
     closed: () => {
       broken = true
-      helloTimer.abort()
+      timers.abort()
       for (const line of lines.values()) line.stop.abort()
       void tail.then(() => Promise.allSettled(running)).then(() => resolveDone())
     },
@@ -253,6 +276,14 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
 
   return {
     peer: transport.peer,
+    get worth() {
+      const funded = [...lines.values()].some(({ sale }) => sale && (sale.delivery.deposited || sale.till.paid > 0))
+      if (funded) return 'funded'
+      return lines.size > 0 ? 'asking' : 'idle'
+    },
+    get since() {
+      return since
+    },
     done,
     close: (reason) => transport.close(1001, reason),
   }

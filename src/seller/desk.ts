@@ -53,8 +53,10 @@ export interface SellerLimits {
   readonly orders: number
   /** Messages of one connection that wait to be taken. @default 1024 */
   readonly queuedMessages: number
-  /** Milliseconds until a buyer must have said hello. @default 10000 */
+  /** Milliseconds until a buyer must have said hello, and for which a full seller ends no connection to make room. @default 10000 */
   readonly helloTimeout: number
+  /** Milliseconds that a connection may stay without an order. @default 60000 */
+  readonly idleTimeout: number
 }
 
 /** What a desk is made of. */
@@ -211,6 +213,7 @@ export function createDesk(options: DeskOptions): Desk {
         cap,
         again: record !== undefined && (!item.live || record.begun),
         over: over !== undefined,
+        deposited: order.price > 0n && !ON_CREDIT.has(payload.payment),
         redelivered: record?.redelivered ?? 0,
       },
       till,
@@ -409,6 +412,9 @@ export function createDesk(options: DeskOptions): Desk {
     },
   }
 }
+
+/** Payments that put up nothing beforehand: an order says nothing of money yet. */
+const ON_CREDIT: ReadonlySet<string> = new Set(['sample', 'channel'])
 
 /** A sale, and what it was opened for by whom. */
 interface Opened {

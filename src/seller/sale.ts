@@ -12,6 +12,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Acknowledgement, Till } from '../payments/payment.ts'
 import { frameFor } from '../protocol/frame.ts'
 import type { Identity } from '../protocol/identity.ts'
+import { SLOWEST_LINK } from '../protocol/limits.ts'
 import type { ChunkRange } from '../protocol/menu.ts'
 import { encodeMessage } from '../protocol/message.ts'
 import type { Transport } from '../protocol/transport.ts'
@@ -38,6 +39,8 @@ export interface Delivery {
   readonly again: boolean
   /** The order was left, or delivered and paid: what was paid may come again, and nothing more. */
   readonly over: boolean
+  /** Whether money was put up before anything is delivered. */
+  readonly deposited: boolean
   /** Bytes that were sent again although they were paid. */
   readonly redelivered: number
 }
@@ -47,7 +50,7 @@ export interface SaleContext {
   readonly identity: Identity
   readonly clock: Clock
   readonly frames: FramePool
-  /** Milliseconds that a payment may be late. */
+  /** Milliseconds that a payment may be late, once its data can have arrived. */
   readonly ackTimeout: number
   /** Makes durable what must survive a restart. */
   note(changes: { readonly begun?: true; readonly redelivered?: number }): Promise<void>
@@ -72,6 +75,9 @@ export interface Sale {
 
 /** Bytes that are read and handed to the transport at once. */
 const BATCH = 1024 * 1024
+
+/** Bytes per second that a reader must take, for the time allowed to wait for it. */
+const SLOWEST_READER = 4 * 1024
 
 /** Opens a sale on an order whose money is there. */
 export function createSale(delivery: Delivery, till: Till, context: SaleContext, onPaid: (paid: number) => void): Sale {
@@ -98,16 +104,31 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     covered: till.covered,
   })
 
-  /** Waits until the till changes. Only progress restarts the time allowed. */
-  const wait = async (position: number, signal: AbortSignal): Promise<void> => {
+  /** Acknowledgements that are being taken. */
+  let taking = 0
+
+  /**
+   * Waits until the till changes. The time allowed counts when the buyer can act: not while what was sent is on its way
+   * over a slow link, and not while we look for a payment that it has named.
+   */
+  const wait = async (position: number, transport: Transport, signal: AbortSignal): Promise<void> => {
     const state = waitingFor(flow(position))
     const before = till.paid + till.covered
-    const since = context.clock.now()
+    const flight = state === 'payment' ? ((position - till.paid) / SLOWEST_LINK) * 1000 : 0
+    let since = context.clock.now()
+    let buffered = transport.buffered ?? 0
     for (;;) {
       await bell.wait()
       if (signal.aborted) throw new SluiceError('ABORTED', 'the stream was ended')
       if (till.ended !== undefined || till.paid + till.covered > before || chunks.ended !== undefined) return
-      if (context.clock.now() - since < context.ackTimeout) continue
+      const now = context.clock.now()
+      const left = transport.buffered ?? 0
+      // A link that takes next to nothing is a reader that holds its place.
+      if (taking > 0 || (now - since >= 1000 && buffered - left >= (SLOWEST_READER * (now - since)) / 1000)) {
+        since = now
+        buffered = left
+      }
+      if (now - since < context.ackTimeout + flight) continue
       if (state === 'deposit') {
         throw new SluiceError(
           'DEPOSIT_SHORT',
@@ -164,7 +185,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           const count = sendable(now, Math.max(1, Math.floor(BATCH / granularity)))
           if (count === 0) {
             if (delivery.over) throw new SluiceError('ORDER_FINISHED', `order ${delivery.id} is over: all that was paid has been sent`)
-            await wait(position, signal)
+            await wait(position, transport, signal)
             continue
           }
           const batch = await reader.next(position, count, run, stream, signal)
@@ -190,7 +211,12 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
         })
       }
       const before = till.paid
-      await till.receive(ack)
+      taking++
+      try {
+        await till.receive(ack)
+      } finally {
+        taking--
+      }
       if (till.paid > before) onPaid(till.paid)
       chunks.paid(till.paid)
       bell.ring()

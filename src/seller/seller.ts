@@ -101,6 +101,7 @@ export const defaultLimits: SellerLimits = {
   orders: 10_000,
   queuedMessages: 1024,
   helloTimeout: 10_000,
+  idleTimeout: 60_000,
 }
 
 /** Bytes that may be unpaid by default: enough for the stream never to wait for a payment on a fast link. */
@@ -207,7 +208,20 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
   const listeners = new Set<Listener>()
   let closed = false
 
+  /** Ends the connection that is worth least: without an order for longest, or else with orders that no money came for. */
+  const makeRoom = (): void => {
+    const since = (worth: Connection['worth'], patience: number): Connection | undefined =>
+      [...connections]
+        .filter((connection) => connection.worth === worth && clock.now() - connection.since >= patience)
+        .reduce<Connection | undefined>((oldest, next) => (oldest && oldest.since <= next.since ? oldest : next), undefined)
+    const least = since('idle', limits.helloTimeout) ?? since('asking', limits.idleTimeout)
+    if (!least) return
+    connections.delete(least)
+    least.close('the seller needs the place')
+  }
+
   const serve = (transport: Transport): Connection => {
+    if (!closed && connections.size >= limits.connections) makeRoom()
     if (closed || connections.size >= limits.connections) {
       transport.close(1013, 'OVERLOADED')
       throw new SluiceError('OVERLOADED', closed ? 'the seller is closed' : `more than ${limits.connections} connections at once`)

@@ -85,6 +85,9 @@ export function webSocketTransport(socket: WebSocket, peer: string): Transport {
 
   return {
     peer,
+    get buffered() {
+      return socket.bufferedAmount
+    },
     receive: (to) => {
       receiver = to
       if (socket.readyState === WebSocket.CLOSED) to.closed({ code: 1006, reason: '' })
