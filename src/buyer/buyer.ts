@@ -231,6 +231,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const makeOrder = async (buy: BuyOptions, payment: PaymentKind, signal: AbortSignal): Promise<Start> => {
     const { url, link, hash } = await meet(buy.seller, signal)
     const { menu } = link
+    if (link.refusing && payment !== 'sample') throw link.refusing
     if (menu.validUntil !== undefined && clock.now() > menu.validUntil * 1000) {
       throw new SluiceError('OFFER_EXPIRED', `the menu of ${menu.seller} is no longer valid`, {
         details: { seller: menu.seller, validUntil: menu.validUntil },

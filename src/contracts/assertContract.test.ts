@@ -1,4 +1,4 @@
-import { Contract, ContractFactory, JsonRpcProvider, Network, ZeroAddress } from 'ethers'
+import { Contract, ContractFactory, JsonRpcProvider, Network, ZeroAddress, type ContractTransactionResponse } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isSluiceError, type SluiceError } from '../core/errors.ts'
 import { startDevnet, type Devnet } from '../testing/devnet.ts'
@@ -17,7 +17,8 @@ beforeAll(async () => {
   const exchange = await devnet.deployExchange()
   const token = await devnet.deployToken()
   const networks = new Contract(channels.tokenNetworkRegistry, tokenNetworkRegistryAbi, devnet.accounts[9])
-  await (await networks['createTokenNetwork']!(ZeroAddress)).wait()
+  const made = (await networks['createTokenNetwork']!(ZeroAddress)) as ContractTransactionResponse
+  await made.wait()
   at = {
     DataTrade: devnet.deployment.dataTrade,
     Registry: devnet.deployment.registry,

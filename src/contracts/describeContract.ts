@@ -37,7 +37,12 @@ export async function notDeployed(kind: ContractKind, place: ContractPlace, code
   )
 }
 
-async function describe(kind: ContractKind, { address, chainId, option }: ContractPlace, code: string, call: Call): Promise<string> {
+async function describe(
+  kind: ContractKind,
+  { address, chainId, option }: ContractPlace,
+  code: string,
+  call: Call,
+): Promise<string> {
   if (code === '0x') return 'an address without code: an account, or the contract of another chain'
   if (code.startsWith('0xef0100')) return 'an account that has delegated to code (EIP-7702)'
   const domain = await domainOf(address, call)
@@ -73,7 +78,12 @@ async function domainOf(
   if ('reverted' in answer) return undefined
   try {
     const [, name, version, chainId, verifyingContract] = eip5267.decodeFunctionResult('eip712Domain', answer.returned)
-    return { name: String(name), version: String(version), chainId: BigInt(chainId as bigint), verifyingContract: String(verifyingContract) }
+    return {
+      name: String(name),
+      version: String(version),
+      chainId: BigInt(chainId as bigint),
+      verifyingContract: String(verifyingContract),
+    }
   } catch {
     return undefined // another function of that selector, or a fallback that answers anything
   }

@@ -22,6 +22,8 @@ export interface Connection {
   readonly worth: 'idle' | 'asking' | 'funded'
   /** Since when it is worth that, in milliseconds of the clock. */
   readonly since: number
+  /** Tells the buyer that no new orders are taken, and why; without a reason, that they are again. */
+  announce(blind: SluiceError | undefined): void
   /** Ends every stream and the link. */
   close(reason: string): void
   /** Resolves when the link is gone and its streams have stopped. */
@@ -49,6 +51,7 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
   let broken = false
   /** When an order last began or ended. */
   let since = clock.now()
+  let greeted = false
   /** The key that signs for the buyer, once it has said hello. */
   let buyerKey: string | undefined
   let resolveDone: () => void
@@ -58,6 +61,10 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     const signature = await identity.signBytes(signedBytes(type, payload, ''))
     transport.send(encodeMessage({ type, payload, signature, verification: '' }))
   }
+
+  /** What concerns the connection, not one order of it. */
+  const notice = (blind: SluiceError | undefined): Promise<void> =>
+    sendSigned('exit', { order_ID: ZERO32, session: nonce, rating: null, reason: blind ? forStrangers(blind) : null })
 
   const takeHello = async (message: MessageOf<'hello'>): Promise<void> => {
     const { payload } = message
@@ -82,6 +89,10 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
       nonce,
       reply_to: payload.nonce,
     })
+    greeted = true
+    // Before the menu, so that nobody deposits on it.
+    const blind = desk.blind()
+    if (blind) await notice(blind)
     transport.send(desk.menuText())
   }
 
@@ -285,6 +296,9 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
       return since
     },
     done,
+    announce: (blind) => {
+      if (greeted && !broken) void notice(blind).catch(() => {})
+    },
     close: (reason) => transport.close(1001, reason),
   }
 }

@@ -14,6 +14,7 @@ import type { Logger } from '../core/log.ts'
 import type { Store } from '../core/store/store.ts'
 import { billOf } from '../payments/bill.ts'
 import type { PaymentMethod, Till } from '../payments/payment.ts'
+import type { SettledOrders, UnsettledOrder } from '../payments/token/seller.ts'
 import type { Identity } from '../protocol/identity.ts'
 import { chunkCount, priceOf, rangeOf, type Item, type Range } from '../protocol/menu.ts'
 import type { MessageOf } from '../protocol/message.ts'
@@ -33,6 +34,19 @@ export interface Opinion {
 
 /** What happens at a seller. */
 export interface SellerEvents {
+  /**
+   * The seller can't see its chain, or can't write its store, and takes no new orders: what and why. Orders under way are
+   * still looked after.
+   */
+  blind: { source: 'chain' | 'store'; code: string; reason: string }
+  /** What was out of order works again; new orders are taken once all does. */
+  restored: { source: 'chain' | 'store' }
+  /** Money has come: what each order brought, in the smallest unit of `token`, and the wei that the transaction cost. */
+  settled: SettledOrders
+  /** Money that is owed has not come: why, and when it is tried again (Unix milliseconds). */
+  unsettled: UnsettledOrder
+  /** At start: the account may not be able to pay for a settlement, whose gas costs about `needed` wei. */
+  gasShort: { address: string; balance: bigint; needed: bigint }
   /** An order has been checked and its stream begins, or goes on. */
   order: { orderId: Hex; item: string; bytes: number; price: bigint; buyer: string }
   /** `paid` bytes of an order are paid, worth `amount` in all. */
@@ -77,10 +91,16 @@ export interface DeskOptions {
   /** The signed menu message. */
   readonly menuText: () => string
   readonly opinion: ((sale: Sale) => Opinion | undefined) | undefined
+  /** Why no new order can be taken at present, if none can. */
+  readonly blind?: (() => SluiceError | undefined) | undefined
+  /** Refuses a part whose price is below what settling it costs. @throws `ORDER_TOO_SMALL`. */
+  readonly assertWorth?: ((order: Order, whole: bigint) => Promise<void>) | undefined
 }
 
 /** See {@link createDesk}. */
 export interface Desk extends Pick<DeskOptions, 'identity' | 'domain' | 'clock' | 'log' | 'limits' | 'menuText'> {
+  /** Why no new order can be taken at present, if none can. */
+  blind(): SluiceError | undefined
   /**
    * Checks a new order, and that its money is there. An order it knows is opened again, for what it was opened for.
    * @throws `ORDER_MISMATCH` naming the field that differs; `ORDER_FINISHED` for one that was left, or delivered and paid.
@@ -196,6 +216,7 @@ export function createDesk(options: DeskOptions): Desk {
     makeRoom()
     if (sales.size >= limits.orders) throw new SluiceError('OVERLOADED', `more than ${limits.orders} orders are open here`)
     const payable = { id, order, mode: payload.mode }
+    if (!record && payload.payment === 'token') await options.assertWorth?.(order, item.price)
     const till = over === undefined ? await method.accept(payable, verification, { signal }) : closedTill(id, over)
     const kept = payload.payment !== 'sample'
     if (kept && !record) await records.put(id, { payload, key, begun: false, redelivered: 0, over: undefined })
@@ -308,6 +329,9 @@ export function createDesk(options: DeskOptions): Desk {
         assertOpener(id, record.key, key)
         assertSameOrder(record.payload, payload)
         if (record.over !== undefined) throw finished(id)
+      } else if (payload.payment !== 'sample') {
+        const blind = options.blind?.()
+        if (blind) throw blind
       }
       return open(payload, verification, key, signal, record)
     }
@@ -366,6 +390,7 @@ export function createDesk(options: DeskOptions): Desk {
     log,
     limits,
     menuText: options.menuText,
+    blind: () => options.blind?.(),
     open: openNew,
     reopen,
     tidy: () => records.tidy(clock.now() / 1000),

@@ -71,7 +71,8 @@ export async function prepareItem(spec: ItemSpec, defaultGranularity: number): P
   const item: Item = { ...common, size: source.size, root: toHex(tree.root), live: false, sample: spec.sample }
   if (spec.sample) {
     const { first, count } = spec.sample
-    const inside = Number.isSafeInteger(first) && first >= 0 && Number.isSafeInteger(count) && count >= 1 && first + count <= chunkCount(item)
+    const whole = Number.isSafeInteger(first) && Number.isSafeInteger(count)
+    const inside = whole && first >= 0 && count >= 1 && first + count <= chunkCount(item)
     assertArgument(inside && count <= MAX_SAMPLE, `${where}.sample`, `up to ${MAX_SAMPLE} of the item's ${chunkCount(item)} chunks, such as { first: 0, count: 1 }`)
   }
   return { item, source, tree }

@@ -9,12 +9,15 @@ import { dataTradeDigests } from '../contracts/typedData.ts'
 import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
+import { createRpc } from '../core/chain/rpc.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import type { Store } from '../core/store/store.ts'
+import { watchStore } from '../core/store/watchStore.ts'
 import type { PaymentMethod } from '../payments/payment.ts'
 import { samplePayments } from '../payments/prepaid.ts'
-import { tokenPayments } from '../payments/token/seller.ts'
+import { tokenPayments, type UnsettledOrder } from '../payments/token/seller.ts'
+import { SETTLEMENT_GAS, type MinSettlement } from '../payments/token/worth.ts'
 import { signerIdentity } from '../protocol/identity.ts'
 import { ETH, menuHash, menuToWire, type Menu } from '../protocol/menu.ts'
 import { encodeMessage, MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER, signedBytes } from '../protocol/message.ts'
@@ -58,6 +61,13 @@ export interface SellerOptions {
   readonly confirmTimeout?: number | undefined
   /** Milliseconds that finished orders wait for others, to be settled in one transaction. @default 2000 */
   readonly settleDelay?: number | undefined
+  /**
+   * The least sums that are worth settling, in the smallest unit by token address (the zero address for ETH), or a function
+   * of it. Orders that earned less wait, and are told by the event `unsettled`; parts of an item that cost less are refused
+   * with `ORDER_TOO_SMALL`. `{ [ETH]: 0n }` takes and settles all. @default for ETH, 50,000 gas at the current fee (0 on a
+   * development chain below 20 gwei); for tokens 0, since their price is not known here
+   */
+  readonly minSettlement?: MinSettlement | undefined
   /** Seconds that an order must have left to be taken. @default 600 */
   readonly minLifetime?: number | undefined
   /** Unix seconds until which the menu holds. @default no end */
@@ -87,8 +97,17 @@ export interface Seller {
   publish(registry: PublishingRegistry, endpoint: string): Promise<void>
   /** Settles on chain what is over and waits for it. */
   settle(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
-  /** Ends connections, settles what is due, closes the store. */
-  close(): Promise<void>
+  /**
+   * Ends connections, settles what is due, closes the store, and reports what is earned and not settled: orders that still
+   * run, whose settlement failed, or which aren't worth its gas. A next seller on the same store takes them up.
+   */
+  close(): Promise<CloseReport>
+}
+
+/** What {@link Seller.close} leaves behind. */
+export interface CloseReport {
+  /** Orders with money that has not come. */
+  readonly owed: readonly UnsettledOrder[]
 }
 
 /** Milliseconds for connections to end by themselves when the seller closes. */
@@ -138,7 +157,32 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
   const events = createEmitter<SellerEvents>(log)
   const limits = { ...defaultLimits, ...options.limits }
 
-  const store = typeof options.store === 'string' ? await openStore(options.store) : options.store
+  const { store: where } = options
+  const store = watchStore({
+    store: typeof where === 'string' ? await openStore(where) : where,
+    reopen: typeof where === 'string' ? () => openStore(where) : undefined,
+    clock,
+    log,
+  })
+  const connections = new Set<Connection>()
+  const seen: { chain?: SluiceError | undefined; store?: SluiceError | undefined } = {}
+  /** Strangers learn that it is so, not why. */
+  const blind = (): SluiceError | undefined =>
+    (seen.chain ?? seen.store)
+      ? new SluiceError('SELLER_BLIND', 'it takes no new orders at present; nothing was lost, try again later')
+      : undefined
+  const tell = (source: 'chain' | 'store', why: SluiceError | undefined): void => {
+    if ((seen[source] === undefined) === (why === undefined)) return
+    seen[source] = why
+    if (why) events.emit('blind', { source, code: why.code, reason: why.shortMessage })
+    else events.emit('restored', { source })
+    const now = blind()
+    for (const connection of connections) connection.announce(now)
+  }
+  store.onChange = (failure) => {
+    if (failure) log.error('the store has failed: no new orders are taken', { code: failure.code, reason: failure.shortMessage })
+    tell('store', failure)
+  }
   const token = await tokenPayments({
     signer,
     domain,
@@ -149,6 +193,10 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     confirmTimeout: options.confirmTimeout,
     settleDelay: options.settleDelay,
     minLifetime: options.minLifetime,
+    minSettlement: options.minSettlement,
+    onSettled: (settled) => events.emit('settled', settled),
+    onUnsettled: (unsettled) => events.emit('unsettled', unsettled),
+    onSight: (why) => tell('chain', why),
   })
   for (const { kind, account = identity.address } of options.payments ?? []) {
     assertArgument(
@@ -200,11 +248,21 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     events,
     menuText: () => menuText,
     opinion: options.rate,
+    blind,
+    assertWorth: async (order, whole) => {
+      // The whole item's price is the seller's choice, a part's size the buyer's.
+      if (order.price >= whole || order.price === 0n) return
+      const least = await token.least(order.token)
+      if (order.price >= least) return
+      throw new SluiceError('ORDER_TOO_SMALL', `an order for ${order.price} is worth less than its settlement: order for ${least} or more`, {
+        details: { price: order.price, least, token: order.token },
+      })
+    },
   })
 
   await desk.tidy()
+  void warnOfGas()
 
-  const connections = new Set<Connection>()
   const listeners = new Set<Listener>()
   let closed = false
 
@@ -232,6 +290,19 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     return connection
   }
 
+  /** Without gas nothing that is earned comes in. */
+  async function warnOfGas(): Promise<void> {
+    try {
+      const balance = await createRpc({ provider, clock }).ask('balance', () => provider.getBalance(identity.address), { attempts: 3 })
+      const needed = (await token.gasPrice()) * SETTLEMENT_GAS
+      if (balance >= needed) return
+      log.warn('the account cannot pay for a settlement: send it ETH', { address: identity.address, balance, needed })
+      events.emit('gasShort', { address: identity.address, balance, needed })
+    } catch (error) {
+      log.warn('the balance for gas could not be read', { reason: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
   return {
     address: identity.address,
     menu,
@@ -246,7 +317,7 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       registry.publish({ endpoint, publicKey: toHex(identity.publicKey), menuHash: menuHash(menu) }),
     settle: (settleOptions = {}) => token.settle(settleOptions),
     close: async () => {
-      if (closed) return
+      if (closed) return { owed: token.owed() }
       closed = true
       for (const listener of listeners) await listener.close()
       for (const connection of connections) connection.close('the seller is closing')
@@ -257,7 +328,11 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       patience.abort()
       for (const method of methods) await method.close()
       await served
-      if (typeof options.store === 'string') await store.close()
+      await (typeof where === 'string' ? store.close() : store.rest())
+      const owed = token.owed()
+      for (const { orderId, amount, token: currency, reason } of owed)
+        log.warn('an order is left unsettled', { order: orderId, amount, token: currency, reason })
+      return { owed }
     },
   }
 }

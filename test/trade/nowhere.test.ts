@@ -14,7 +14,9 @@ afterAll(() => devnet.stop())
 const NOWHERE = `0x${'5b'.repeat(20)}`
 const item = { id: 'a', data: new Uint8Array(1000), price: 10n ** 18n }
 const sell = (more: Partial<SellerOptions>) =>
-  createSeller({ signer: devnet.accounts[0]!, store: memoryStore(), dataTrade: devnet.deployment.dataTrade, items: [item], ...more })
+  createSeller({
+    signer: devnet.accounts[0]!, store: memoryStore(), dataTrade: devnet.deployment.dataTrade, items: [item], ...more,
+  })
 const shop = (dataTrade: string) => createBuyer({ signer: devnet.accounts[1]!, store: memoryStore(), dataTrade })
 
 describe('no money to nowhere', () => {
@@ -51,7 +53,8 @@ describe('no money to nowhere', () => {
     const { url } = await seller.listen()
     await devnet.provider.send('anvil_setCode', [address, '0x'])
     const buyer = await shop(devnet.deployment.dataTrade)
-    await expect(buyer.buy({ seller: url, item: 'a' }).bytes()).rejects.toMatchObject({ code: 'NOT_DEPLOYED', details: { option: 'token' } })
+    const bought = buyer.buy({ seller: url, item: 'a' }).bytes()
+    await expect(bought).rejects.toMatchObject({ code: 'NOT_DEPLOYED', details: { option: 'token' } })
     await buyer.close()
     await seller.close()
   })
@@ -92,6 +95,7 @@ describe('options', () => {
   })
 
   test('a file that is none is refused by name', async () => {
-    await expect(sell({ items: [{ ...item, data: '/' }] })).rejects.toMatchObject({ code: 'SOURCE_FAILED', details: { path: '/' } })
+    const made = sell({ items: [{ ...item, data: '/' }] })
+    await expect(made).rejects.toMatchObject({ code: 'SOURCE_FAILED', details: { path: '/' } })
   })
 })
