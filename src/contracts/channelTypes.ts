@@ -194,7 +194,8 @@ export function encodeDelegation(validUntil: number, signature: Uint8Array): Uin
 export function decodeDelegation(bytes: Uint8Array): { readonly validUntil: number; readonly signature: Uint8Array } | undefined {
   if (bytes.length <= 8) return undefined
   const end = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0)
-  return { validUntil: Number(end > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : end), signature: bytes.subarray(8) }
+  const validUntil = Math.min(Number(end), Number.MAX_SAFE_INTEGER)
+  return { validUntil, signature: bytes.subarray(8) }
 }
 
 /** What `Close` and `Update` say of the steps that are handed in. */

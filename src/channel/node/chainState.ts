@@ -220,7 +220,8 @@ export function createChainState(
         }
         case 'registered': {
           const secrets = revealed.slice(-event.count)
-          const at = secrets.some(({ secrethash }) => isPending(secrethash)) ? await chain.listRevealedAt(tokenNetwork, event.key) : 0
+          const isOurs = secrets.some(({ secrethash }) => isPending(secrethash))
+          const at = isOurs ? await chain.listRevealedAt(tokenNetwork, event.key) : 0
           revealed = [] // not before: a call that fails is made again
           if (at === 0) return
           context.noteRegistration(

@@ -299,7 +299,8 @@ export const OUTBOX = 1024
 export const outKey = (id: Hex, nonce: number): string => `out/${id}/${nonce % OUTBOX}`
 
 /** A view as it is encoded. */
-export function fromChainView({ phase, presented, released, ownKeys, theirKeys, ...rest }: ChainView): ValuesOf<typeof chainViewLayout> {
+export function fromChainView(view: ChainView): ValuesOf<typeof chainViewLayout> {
+  const { phase, presented, released, ownKeys, theirKeys, ...rest } = view
   return {
     ...rest,
     phase: phases.indexOf(phase),

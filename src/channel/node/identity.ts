@@ -62,8 +62,8 @@ export async function nodeIdentity(
   if (local instanceof SigningKey) {
     const own = fromHex(local.privateKey, 32)
     const key = keyFromSecret(own)
-    const none = new Uint8Array()
-    return { account, key, sessionKey: undefined, delegation: none, secret: secretOf(own), isDue: () => false, renew: async () => {} }
+    const nothing = { sessionKey: undefined, delegation: new Uint8Array(), isDue: () => false, renew: async () => {} }
+    return { account, key, secret: secretOf(own), ...nothing }
   }
   const session = await storedSecret(store, signer, account)
   const key = keyFromSecret(session)
@@ -100,7 +100,7 @@ export async function nodeIdentity(
         throw new SluiceError(
           'BAD_SIGNATURE',
           `the wallet of ${account} signed with ${by}, and no contract at that address takes its ` +
-            `signature (ERC-1271): use a signer that signs with the account's own key`,
+            'signature (ERC-1271): use a signer that signs with the account\'s own key',
           { details: { account, length: signature.length } },
         )
       }

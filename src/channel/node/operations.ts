@@ -153,7 +153,8 @@ export function createOperations(parts: OperationParts): Operations {
     async openMany({ channels: wanted, tokenNetwork, signal }) {
       const at = only(tokenNetwork)
       const openings = []
-      for (const { partner, deposit = 0n } of wanted) openings.push({ ...(await prepareOpening(at, partner, signal)), deposit, sessionKey })
+      for (const { partner, deposit = 0n } of wanted)
+        openings.push({ ...(await prepareOpening(at, partner, signal)), deposit, sessionKey })
       await (await chain.transactions()).openMany(at, openings, { signal })
       return Promise.all(openings.map(({ channelId, deposit }) => opened(channelId, deposit, signal)))
     },

@@ -82,7 +82,8 @@ export function relayableClose(
   proof: OnChainProof,
   proofDigest: Hex,
 ): TransactionCall {
-  const digest = context.digests(channel.tokenNetwork).Close({ channelId: channel.id, proof: proofDigest, steps: stepsHash(proof.steps) })
+  const message = { channelId: channel.id, proof: proofDigest, steps: stepsHash(proof.steps) }
+  const digest = context.digests(channel.tokenNetwork).Close(message)
   const data = tokenNetworkInterface.encodeFunctionData('close', [
     account,
     channel.partner,

@@ -429,7 +429,9 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       closer: partner,
       client: account,
       proof,
-      updateSignature: digest ? key.sign(digests.Update({ channelId: id, proof: digest, steps: stepsHash(proof.steps) })) : new Uint8Array(0),
+      updateSignature: digest
+        ? key.sign(digests.Update({ channelId: id, proof: digest, steps: stepsHash(proof.steps) }))
+        : new Uint8Array(0),
       reward: reward && { ...reward, tower, signature: key.sign(rewardDigest(chainId, reward.deposit, promise!)) },
       releases,
     }
