@@ -121,6 +121,8 @@ export function createLocks(
   const { journal, links, locks, log, time, account, key } = context
   /** When a lock was last looked at because time had passed, in milliseconds. */
   const lookedAt = new WeakMap<LockRecord, number>()
+  /** What was signed to give a lock back: it is said again until the lock is gone, and a partner may leave hundreds. */
+  const refusals = new WeakMap<LockRecord, Report & { readonly release: Uint8Array }>()
   /** Since when an incomplete payment to us is held. */
   const heldSince = new Map<string, number>()
   /** Locks whose secret the chain was searched for. What is registered from then on is told by the chain's events. */
@@ -178,7 +180,7 @@ export function createLocks(
   /** The partner locked it: forward, ask for the secret, claim, or give back. */
   function pursueIncoming(entry: LockEntry): void {
     const { channel, lock } = entry
-    if (lock.givenBack) return sendFail(entry, reportOf(lock, 'PAYMENT_FAILED', NO_HASH))
+    if (lock.givenBack) return sendFail(entry, () => reportOf(lock, 'PAYMENT_FAILED', NO_HASH))
     // It was given back before: the partner could show that word against this one.
     if (releases.isGiven(channel, lock)) return giveBack(entry, 'PAYMENT_REFUSED')
     if (lock.secret) {
@@ -382,7 +384,7 @@ export function createLocks(
       proofs.saveLock(channel, false, { ...lock, givenBack: true })
       releases.give(channel, lock)
     }
-    sendFail(entry, report ?? reportOf(lock, code, failed))
+    sendFail(entry, () => report ?? reportOf(lock, code, failed))
   }
 
   function reportOf({ paymentId }: LockRecord, code: string, failed: Hex): Report {
@@ -395,10 +397,11 @@ export function createLocks(
     }
   }
 
-  function sendFail({ channel, lock }: LockEntry, report: Report): void {
+  function sendFail({ channel, lock }: LockEntry, report: () => Report): void {
     const { paymentId, index } = lock
-    const release = key.sign(releaseDigest(channel, channel.partner, lock))
-    journal.then(() => links.get(channel.partner)?.send('fail', { channelId: channel.id, index, paymentId, ...report, release }))
+    const said = refusals.get(lock) ?? { ...report(), release: key.sign(releaseDigest(channel, channel.partner, lock)) }
+    refusals.set(lock, said)
+    journal.then(() => links.get(channel.partner)?.send('fail', { channelId: channel.id, index, paymentId, ...said }))
   }
 
   function releaseDigest(channel: Channel, sender: Hex, lock: LockRecord): Uint8Array {

@@ -158,6 +158,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
       const channel = proofs.channelOf(link, channelId)
       const { stream } = channel.theirs
       if (!stream || channel.phase !== 'open') return // folded meanwhile: its steps were counted then
+      if (channel.closing) return // what it is closed with was fixed before; if that comes to nothing, the step is shown again
       if (time.stalled()) return // the next one stands for it
       let verifier = verifiers.get(channel)
       if (!verifier) verifiers.set(channel, (verifier = createChainVerifier(stream, stream)))
