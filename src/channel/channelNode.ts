@@ -31,12 +31,14 @@ import {
 import { createChainTime } from './node/chainTime.ts'
 import type { NodeContext } from './node/context.ts'
 import type { ChannelEvents } from './node/events.ts'
+import { openLeastLock } from './node/leastLock.ts'
 import { createDelegations, nodeIdentity, watchOf } from './node/identity.ts'
 import { createJournal } from './node/journal.ts'
 import { createLocks } from './node/locks.ts'
 import type { CloseOptions, OpenManyRequest, OpenRequest, OperationOptions, Operations } from './node/operations.ts'
 import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
 import { createProofs, isOverdue } from './node/proofs.ts'
+import { createRegistrar } from './node/registrar.ts'
 import { openReleases } from './node/releases.ts'
 import { openRewind } from './node/rewind.ts'
 import type { Routing } from './node/routing.ts'
@@ -82,6 +84,13 @@ export interface ChannelNodeOptions {
   readonly clockTolerance?: number | undefined
   /** Seconds for which a payment in parts is held while some are missing. @default 30 */
   readonly holdTime?: number | undefined
+  /**
+   * The smallest lock that is taken, in the token's smallest unit, for all token networks or by address: a smaller one would
+   * cost more to claim on chain than it holds, and is given back with `PAYMENT_REFUSED`. Direct payments lock nothing.
+   * @default for ETH what 10,000 gas cost at the current price, the share of a claim among many; 0n for other tokens, whose
+   * price in gas is not known here: set it; 0n on development chains
+   */
+  readonly minLock?: bigint | Readonly<Record<string, bigint>> | undefined
   /** What forwarding costs; `false` forwards nothing. @default no fees */
   readonly fees?: FeeSchedule | false | undefined
   /** Whether a channel that a peer wants to open is welcome. @default every one */
@@ -310,6 +319,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         events.emit('clockWrong', { ahead })
       },
     })
+    const { minLock } = options
+    const least = await openLeastLock({ networks: infos, minLock, isFree: dev, gasPrice: () => chain.gasPrice(), clock, log })
     const channels = new Map(loaded.map((channel) => [channel.id, channel]))
     const releases = await openReleases(store, { journal, time, clock, channels })
     const foreign = await openForeignChannels(store, journal)
@@ -444,6 +455,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         secretFor: (lock, channel, amount) => swaps?.secretFor(lock, channel, amount),
         mayTake: (lock, channel, amount, expiry) => !swaps?.holds(lock, channel, amount, expiry),
         register: (secrets) => register(secrets),
+        minLock: least.of,
         search: async (secrethashes) => {
           for (const { key: id, secrethashes: list, secrethash, secret, at } of await chain.registrations(
             infos[0]!.secretRegistry,
@@ -512,25 +524,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
         .finally(() => introducing.delete(channel.id))
     }
 
-    /** Registrations under way: one for each set of secrets. */
-    const registering = new Set<string>()
-    function register(secrets: readonly Uint8Array[]): void {
-      const fresh = secrets.filter((secret) => !registering.has(toHex(secret)))
-      if (fresh.length === 0) return
-      for (const secret of fresh) registering.add(toHex(secret))
-      const id = toHex(engine().sha256(...fresh))
-      chain
-        .transactions()
-        .then((transactions) => transactions.registerSecrets(infos[0]!.secretRegistry, fresh, `secrets/${id}`))
-        .catch((error: unknown) => {
-          log.error('secrets could not be registered, trying again', {
-            reason: error instanceof Error ? error.message : String(error),
-          })
-        })
-        .finally(() => {
-          for (const secret of fresh) registering.delete(toHex(secret))
-        })
-    }
+    const register = createRegistrar({
+      clock,
+      log,
+      gasLimit: () => chain.gasLimit(),
+      send: async (secrets, id) => (await chain.transactions()).registerSecrets(infos[0]!.secretRegistry, secrets, id),
+    })
 
     const kept = new Map<Hex, () => void>()
     function keep(partner: Hex): void {
@@ -664,6 +663,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     function tick(): void {
       chainState.tick()
       renew()
+      least.refresh()
       for (const channel of channels.values()) {
         if (channel.closing || channel.ownWithdraw || channel.theirWithdraw)
           void agreements().then((loaded) => loaded.expire(channel))

@@ -4,6 +4,7 @@
  */
 import { concatBytes, toHex, type Hex } from '../core/bytes.ts'
 import { engine } from '../core/crypto/engine.ts'
+import { assertArgument } from '../core/errors.ts'
 import { domainSeparator, typedDataHasher } from '../core/crypto/typedData.ts'
 
 /** The EIP-712 domain of one token network. */
@@ -228,6 +229,8 @@ function balanceProofHasher(domain: TokenNetworkDomain): (proof: BalanceProof) =
   message.set([0x19, 0x01])
   message.set(domainSeparator(domain), 2)
   return ({ channel, nonce, transferred, locked, locksroot, stream, reference }) => {
+    const fits = Number.isSafeInteger(nonce) && nonce >= 0 && (transferred | locked) >> 128n === 0n
+    assertArgument(fits, 'proof', 'of a nonce below 2^53 and amounts from 0 and below 2^128')
     struct.set(channel, 32)
     view.setUint32(88, Math.floor(nonce / 2 ** 32))
     view.setUint32(92, nonce >>> 0)

@@ -158,5 +158,6 @@ function numbersOf({ expiry, amount }: UnlockableLock): { expiry: Uint8Array; am
 }
 
 function uint16(value: number): Uint8Array {
+  assertArgument(value < 2 ** 16, 'lists', 'lists of less than 2^16 secrethashes in all')
   return Uint8Array.of(value >> 8, value & 0xff)
 }

@@ -74,10 +74,19 @@ export interface BlockchainService {
   registrations(secretRegistry: Hex, secrethashes: readonly Hex[]): Promise<readonly Registration[]>
   /** Time of the last block that was told, in Unix seconds; 0 before the first. */
   toldUntil(): Promise<number>
+  /** Number of the newest block, however deep it lies. @throws `RPC_FAILED` */
+  head(): Promise<number>
+  /** The most gas that a transaction may use: a block's, or what EIP-7825 allows. @throws `RPC_FAILED` */
+  gasLimit(): Promise<bigint>
+  /** Wei for a unit of gas as it is now. @throws `RPC_FAILED` */
+  gasPrice(): Promise<bigint>
   /** What sends transactions; loads it at the first call. */
   transactions(): Promise<Transactions>
   end(): Promise<void>
 }
+
+/** Gas that a transaction may use on Ethereum, whatever a block has. Source: EIP-7825. */
+const MOST_GAS = 2n ** 24n
 
 /** Opens the node's way to the chain. @throws `NOT_DEPLOYED`, `RPC_FAILED`, `STORE_LOCKED`. */
 export async function createBlockchainService(options: BlockchainOptions): Promise<BlockchainService> {
@@ -148,6 +157,15 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
     async toldUntil() {
       if (watcher.position < 0) return 0
       return (await rpc.header(watcher.position, { attempts: 3 }))?.timestamp ?? 0
+    },
+    head: () => rpc.head(),
+    async gasLimit() {
+      const block = await rpc.ask('newest block', () => provider.getBlock('latest'), { attempts: 3 })
+      return block && block.gasLimit < MOST_GAS ? block.gasLimit : MOST_GAS
+    },
+    async gasPrice() {
+      const { gasPrice, maxFeePerGas } = await rpc.ask('gas price', () => provider.getFeeData())
+      return gasPrice ?? maxFeePerGas ?? 0n
     },
     transactions,
     end: async () => {

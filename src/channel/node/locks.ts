@@ -11,12 +11,13 @@ import { generateSecret, type Key } from '../../core/crypto/key.ts'
 import { assertSignedBy, personalDigest } from '../../core/crypto/signature.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
-import { freeIndex, leafHash } from '../state/lockTree.ts'
+import { freeIndex, leafHash, MAX_LOCKS } from '../state/lockTree.ts'
 import { isSecretOf } from '../state/side.ts'
 import { NO_HASH, type Typed } from '../wire/messages.ts'
 import { maySign, type Channel, type LockEntry, type LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
+import type { Endangered } from './registrar.ts'
 import type { Releases } from './releases.ts'
 
 /** Why a lock came back. */
@@ -50,7 +51,9 @@ export interface LockHandlers {
    */
   mayTake(lock: LockRecord, channel: Channel, amount: bigint, expiry: number): boolean
   /** Registers secrets on chain: their locks are about to expire. */
-  register(secrets: readonly Uint8Array[]): void
+  register(secrets: readonly Endangered[]): void
+  /** The smallest lock that is worth claiming in a token network. */
+  minLock(tokenNetwork: Hex): bigint
   /** Searches the chain for registrations of secrets, and tells of each by `onSecretOnChain`. */
   search(secrethashes: readonly Hex[]): Promise<void>
 }
@@ -189,7 +192,10 @@ export function createLocks(
     }
     isOver(lock) // so that the partner's word for it is believed at once
     if (lock.expiry <= time.now()) return // the partner takes it out once that is confirmed
-    if (isOurs(lock)) return ask(entry)
+    if (isOurs(lock)) {
+      if (lock.amount < handlers.minLock(channel.tokenNetwork)) return giveBack(entry, 'PAYMENT_REFUSED')
+      return ask(entry)
+    }
     if (lock.twin) {
       // Forwarded. If what it was forwarded to is gone without a secret, so is this.
       if (!twinOf(entry)) giveBack(entry, 'PAYMENT_FAILED')
@@ -197,6 +203,7 @@ export function createLocks(
     }
     // What an older store had to be told of may have been forwarded: it ends by its secret or by its expiry.
     if (lock.paymentId === NO_HASH) return
+    if (lock.amount < handlers.minLock(channel.tokenNetwork)) return giveBack(entry, 'PAYMENT_REFUSED')
     if (lock.route.length === 0) return giveBack(entry, 'NO_ROUTE')
     if (channel.phase === 'open') forward(entry)
   }
@@ -213,6 +220,7 @@ export function createLocks(
       const due = handlers.feeFor(out, hop.amount)
       if (fee < due) throw new SluiceError('FEE_TOO_LOW', `${fee} is offered, ${due} is due`)
       assertTime(lock, hop.expiry)
+      assertPlace(out, hop.amount)
       const index = freeIndex(out.own.locks)
       const { secrethash, paymentId, initiator, target, total } = lock
       const onward = {
@@ -428,11 +436,14 @@ export function createLocks(
 
   /** Claims on chain what the partner has not unlocked in time. */
   function registerEndangered(): void {
-    const endangered = new Map<Hex, Uint8Array>()
+    const endangered = new Map<Hex, Endangered>()
     for (const { own, lock, channel } of locks.all()) {
-      if (own || !lock.secret || lock.givenBack || lock.publicAt > 0 || channel.phase === 'settled') continue
-      const left = lock.expiry - time.now()
-      if (left > 0 && left <= times.revealTimeout) endangered.set(lock.secrethash, fromHex(lock.secret))
+      if (own || !lock.secret || lock.givenBack || lock.publicAt > 0 || !isClaimable(channel)) continue
+      // Either clock may say that it is time; only the chain's that it is over.
+      if (lock.expiry <= time.confirmed) continue
+      if (channel.phase === 'open' && lock.expiry - time.now() > times.revealTimeout) continue
+      const amount = (endangered.get(lock.secrethash)?.amount ?? 0n) + lock.amount
+      endangered.set(lock.secrethash, { secret: fromHex(lock.secret), tokenNetwork: channel.tokenNetwork, amount })
     }
     if (endangered.size > 0) handlers.register([...endangered.values()])
   }
@@ -596,6 +607,23 @@ export function createLocks(
       registerEndangered()
     },
   }
+}
+
+/** Whether what the partner has locked in a channel can be claimed still. */
+function isClaimable({ phase, leftLocked, first }: Channel): boolean {
+  return phase !== 'settled' || (leftLocked?.[first ? 'locked2' : 'locked1'] ?? 0n) > 0n
+}
+
+/** Places that forwarded locks of any size may take; the others are for those that hold their share of the channel. */
+const PLACES_FOR_ALL = MAX_LOCKS / 2
+
+/** Asserts that a lock to be forwarded is worth its place: small ones must not crowd out large ones. */
+function assertPlace({ own, ownDeposit, theirDeposit, ownWithdrawn, theirWithdrawn }: Channel, amount: bigint): void {
+  const share = (ownDeposit + theirDeposit - ownWithdrawn - theirWithdrawn) / BigInt(MAX_LOCKS)
+  if (own.locks.locks.size < PLACES_FOR_ALL || amount >= share) return
+  throw new SluiceError('TOO_MANY_LOCKS', `${PLACES_FOR_ALL} locks are pending: the other places are for locks of ${share} or more`, {
+    details: { limit: PLACES_FOR_ALL, amount, share },
+  })
 }
 
 /** Seals a secret for whoever holds the key of `publicKey`: a one-time pad out of a fresh key agreement. */
