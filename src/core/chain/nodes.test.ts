@@ -3,8 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { allow } from '../../payments/token/allowance.ts'
 import { type Devnet, startDevnet } from '../../testing/devnet.ts'
 import { type RpcFault, type RpcProxy, startRpcProxy } from '../../testing/rpcProxy.ts'
+import { mayHoldLogs } from './bloom.ts'
 import { createRpc } from './rpc.ts'
 import { createSender, type Sender } from './sender.ts'
+import { createWatcher } from './watcher.ts'
 
 /** Nodes as they are: several behind one address, some of them behind the others, none with all that others have. */
 
@@ -192,6 +194,20 @@ describe('what a node does not have', () => {
     expect(asked || methods[0] === 'eth_gasPrice').toBe(true)
   })
 
+  it('has a substitute: the state of old blocks', async () => {
+    const { sender, wallet } = await freshSender()
+    await devnet.setAutomine(false)
+    cleanup.push(() => devnet.setAutomine(true))
+    const sent = sender.send({ to: wallet.address, value: 1n }).catch((error: unknown) => error)
+    await expect.poll(() => sender.pending().length).toBe(1)
+    await devnet.provider.send('anvil_dropAllTransactions', [])
+    const other = await wallet.connect(devnet.provider).sendTransaction({ to: wallet.address, value: 2n, nonce: 0 })
+    await devnet.mine(8)
+    const refused = { error: { code: -32000, message: 'missing trie node' } }
+    proxy.rule((method, params) => (method === 'eth_getTransactionCount' && /^0x/.test(String(params[1])) ? refused : undefined))
+    expect(await sent).toMatchObject({ code: 'TRANSACTION_REPLACED', details: { by: other.hash } })
+  })
+
   it('has a substitute: the pool of transactions', async () => {
     const { sender, wallet } = await freshSender()
     await sender.send({ to: wallet.address })
@@ -277,6 +293,41 @@ describe('a transaction of the account that others sent', () => {
     await expect.poll(() => warnings, { timeout: 15_000 }).toContainEqual(expect.objectContaining({ nonce: 0, waiting: 1 }))
     await devnet.mine()
     expect((await sent).nonce).toBe(1)
+  })
+})
+
+describe('logs of a block', () => {
+  it('are not lost when a node that lacks the block says that there are none', async () => {
+    const token = await devnet.deployToken()
+    const address = await token.getAddress()
+    const fromBlock = (await number()) + 1
+    let empty = 0
+    proxy.rule((method, params) => {
+      const byHash = method === 'eth_getLogs' && (params[0] as { blockHash?: string }).blockHash !== undefined
+      return byHash && empty++ % 4 < 3 ? { result: [] } : undefined
+    })
+    const seen: string[] = []
+    const watcher = createWatcher({ provider, name: 'test', fromBlock, addresses: [address], pollInterval: 20 })
+    await watcher.start({ onLog: ({ transactionHash }) => void seen.push(transactionHash) })
+    cleanup.push(() => watcher.stop())
+    const sent: string[] = []
+    for (let i = 0; i < 3; i++) sent.push((await (await token.connect(devnet.accounts[39]!).mint(address, 1n)).wait())!.hash)
+    await devnet.mine()
+    await watcher.caughtUp()
+    expect(seen).toEqual(sent)
+  }, 60_000)
+
+  it('are looked for in its bloom', async () => {
+    const token = await devnet.deployToken()
+    const address = [await token.getAddress()]
+    const receipt = (await (await token.connect(devnet.accounts[39]!).mint(address[0]!, 1n)).wait())!
+    const { logsBloom = '' } = (await createRpc({ provider }).header(receipt.blockNumber))!
+    const [topic, from] = receipt.logs[0]!.topics as [string, string]
+    expect(mayHoldLogs(logsBloom, {})).toBe(true)
+    expect(mayHoldLogs(logsBloom, { address, topics: [topic, null, [from, topic]] })).toBe(true)
+    expect(mayHoldLogs(logsBloom, { address: ['0x00000000000000000000000000000000000a11ce'] })).toBe(false)
+    expect(mayHoldLogs(logsBloom, { address, topics: [`0x${'5a'.repeat(32)}`] })).toBe(false)
+    for (const bloom of [`0x${'00'.repeat(256)}`, '0x', 'none']) expect(mayHoldLogs(bloom, { address })).toBe(false)
   })
 })
 

@@ -14,6 +14,8 @@ export interface Header {
   readonly parentHash: string
   /** Unix seconds. */
   readonly timestamp: number
+  /** 256 bytes in hex; undefined where the provider does not tell. */
+  readonly logsBloom?: string | undefined
 }
 
 /** A node as {@link createSender} and {@link createWatcher} ask it: in bounded time, and with typed errors. */
@@ -75,6 +77,8 @@ export interface RpcOptions {
   readonly clock?: Clock | undefined
 }
 
+/** Source: JSON-RPC 2.0, section 5.1. */
+const METHOD_MISSING = -32601
 /** Milliseconds after which a node that says nothing is not asked again; before, the question may be lost on its way. */
 const SILENCE = 20_000
 /** The same for the first question of every factory: with the default timeout it is asked once. */
@@ -95,7 +99,7 @@ export function createRpc({ provider, timeout = 15_000, clock = systemClock }: R
       const ask = () => withDeadline({ what, ms: timeout, signal, clock }, run)
       return await retry(ask, { attempts, signal, clock, advise: judge })
     } catch (error) {
-      throw rpcError(error, what, clock.now())
+      throw rpcError(error, what, clock.now(), nodeUrl(provider))
     }
   }
   const ask: Rpc['ask'] = (what, run, options) => insist(what, run, options)
@@ -118,7 +122,10 @@ export function createRpc({ provider, timeout = 15_000, clock = systemClock }: R
         async () => {
           // The provider fails at once where its node is down; asked for anything else, it waits for ever.
           const { chainId } = await provider.getNetwork()
-          const served = await tryTo(async () => fresh?.send('eth_chainId', []))
+          const served = await fresh?.send('eth_chainId', []).catch((error: unknown) => {
+            if (Number(jsonRpcError(error)?.code) !== METHOD_MISSING) throw error
+            return undefined
+          })
           if (served !== undefined) assertChain(bigQuantity(served), chainId)
           return chainId
         },
@@ -231,11 +238,11 @@ export function assertChain(actual: bigint, expected: bigint | undefined): void 
  * The cause keeps code, sentence and stack but not the rest: ethers puts the URL of the node, and with it the API key,
  * into messages and fields of its errors.
  */
-export function rpcError(error: unknown, what: string, now = Date.now()): SluiceError {
+export function rpcError(error: unknown, what: string, now = Date.now(), node?: string | undefined): SluiceError {
   if (isSluiceError(error) && error.code !== 'TIMEOUT') return error
   const { code } = error as { code?: unknown }
   const inner = jsonRpcError(error)
-  const reason = reasonOf(error)
+  const reason = reasonOf(error, node)
   const cause = new Error(reason)
   if (error instanceof Error && error.stack)
     cause.stack = error.stack.replace(/^[\s\S]*?(?=\n {4}at )/, `${error.name}: ${reason}`)
@@ -249,6 +256,13 @@ export function rpcError(error: unknown, what: string, now = Date.now()): Sluice
     },
     cause,
   })
+}
+
+/** The URL that a provider of ethers asks, for {@link reasonOf} to take out. */
+export function nodeUrl(provider: Provider): string | undefined {
+  const { _getConnection: connection } = provider as { _getConnection?: () => { readonly url?: unknown } }
+  const url = typeof connection === 'function' ? connection.call(provider).url : undefined
+  return typeof url === 'string' ? url : undefined
 }
 
 /** Whether a node that refused to search a range may answer for a smaller one. */
@@ -291,10 +305,11 @@ function hasSend(
 
 function rawHeader(block: unknown): Header | undefined {
   if (block === null || block === undefined) return undefined
-  const { number, hash, parentHash, timestamp } = block as Record<string, unknown>
+  const { number, hash, parentHash, timestamp, logsBloom } = block as Record<string, unknown>
   if (typeof hash !== 'string' || typeof parentHash !== 'string')
     throw new SluiceError('RPC_FAILED', 'node answered with a block without a hash')
-  return { number: quantity(number), hash, parentHash, timestamp: quantity(timestamp) }
+  const bloom = typeof logsBloom === 'string' ? { logsBloom } : {}
+  return { number: quantity(number), hash, parentHash, timestamp: quantity(timestamp), ...bloom }
 }
 
 function quantity(value: unknown): number {

@@ -6,7 +6,7 @@ import type { Store } from '../store/store.ts'
 import { type AccountOptions, openAccount } from './account.ts'
 import type { Fees } from './fees.ts'
 import { throwRevert } from './revert.ts'
-import { assertChain, pollIntervalOf, rpcError } from './rpc.ts'
+import { assertChain, nodeUrl, pollIntervalOf, rpcError } from './rpc.ts'
 import { createTracker, type ForeignTransaction, type Tracked, type TransactionOutcome } from './tracker.ts'
 import type { SentReceipt, TransactionRecord } from './transactionRecord.ts'
 import { judge, reasonOf, worthAnother } from './verdict.ts'
@@ -274,7 +274,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       log.debug('node refused a transaction, making another', {
         label: draft.label,
         nonce,
-        reason: reasonOf(verdict.error),
+        reason: reasonOf(verdict.error, nodeUrl(provider)),
       })
       await clock.sleep(backoff(tries), ended)
     }
@@ -293,7 +293,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
         trip.left = false
         throw new SluiceError('TRANSACTION_REJECTED', `${label} was declined in the wallet`, { details: { label } })
       }
-      if (judge(error).is !== 'refused') throw unknownEnd(label, undefined, rpcError(error, 'hash of the transaction'))
+      if (judge(error).is !== 'refused') throw unknownEnd(label, undefined, rpcError(error, 'hash of the transaction', clock.now(), nodeUrl(provider)))
       trip.left = false
       throw await refusal(error, draft, undefined, ended)
     }
@@ -307,7 +307,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
 
   /** The error behind a refusal that another try would not change. */
   async function refusal(error: unknown, draft: Draft, fees: Fees | undefined, signal: AbortSignal): Promise<SluiceError> {
-    if (!isError(error, 'INSUFFICIENT_FUNDS')) return rpcError(error, 'place for the transaction')
+    if (!isError(error, 'INSUFFICIENT_FUNDS')) return rpcError(error, 'place for the transaction', clock.now(), nodeUrl(provider))
     await account.checkFunds(cost(draft, fees ?? (await account.fees(signal))), signal)
     // Enough for this one alone, so what is under way needs the rest.
     return new SluiceError('INSUFFICIENT_FUNDS', `${address} has too little for ${draft.label} beside what is under way`, {

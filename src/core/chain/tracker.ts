@@ -7,7 +7,7 @@ import { claim } from './claim.ts'
 import { chainLog } from './chainLog.ts'
 import { raisedFees } from './fees.ts'
 import { throwRevert } from './revert.ts'
-import type { Header } from './rpc.ts'
+import { type Header, isRefusal, nodeUrl } from './rpc.ts'
 import {
   type Attempt,
   decodeRecord,
@@ -103,6 +103,8 @@ const REBROADCAST_AFTER = 15_000
 const FOREIGN_AFTER = 15_000
 /** Blocks below the one at which a transaction was made that a reorganisation may put it into. */
 const DEEPEST_REORG = 64
+/** Blocks that are read one by one where a node keeps no state of them. */
+const LONGEST_SEARCH = 256
 /** Hashes of transactions that can no longer happen that are remembered. */
 const MAX_GONE = 1000
 
@@ -473,14 +475,46 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
 
   /** Finds the transaction that used a nonce up: proof, where a missing receipt would be a guess. */
   async function whoTook(nonce: number, since: number, head: number): Promise<TransactionResponse | undefined> {
-    let [low, high] = [Math.max(0, since - DEEPEST_REORG), head]
+    const first = Math.max(0, since - DEEPEST_REORG)
+    /** Whether the nonce was used up at a block; undefined if the node keeps no state of it. */
+    const isUsed = async (block: number): Promise<boolean | undefined> => {
+      try {
+        return (await rpc.nonce(address, block)) > nonce
+      } catch (error) {
+        if (isRefusal(error)) return undefined
+        throw error
+      }
+    }
+    // From the top, for many nodes keep the state of the newest blocks alone, and what took a nonce is new as a rule.
+    let [low, high] = [head, head]
+    for (let step = 1; low > first; step *= 2) {
+      low = Math.max(first, high - step)
+      const used = await isUsed(low)
+      if (used === undefined) return searchBlocks(nonce, Math.max(first, high - LONGEST_SEARCH), high)
+      if (!used) {
+        low++
+        break
+      }
+      high = low
+    }
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
-      if ((await rpc.nonce(address, middle)) > nonce) high = middle
+      const used = await isUsed(middle)
+      if (used === undefined) return searchBlocks(nonce, low, high)
+      if (used) high = middle
       else low = middle + 1
     }
-    const block = await rpc.ask('block with its transactions', () => provider.getBlock(high, true))
-    return block?.prefetchedTransactions.find((found) => found.from === address && found.nonce === nonce)
+    return searchBlocks(nonce, high, high)
+  }
+
+  /** Looks for the transaction with a nonce in blocks, the newest first. */
+  async function searchBlocks(nonce: number, from: number, to: number): Promise<TransactionResponse | undefined> {
+    for (let number = to; number >= from; number--) {
+      const block = await rpc.ask('block with its transactions', () => provider.getBlock(number, true))
+      const found = block?.prefetchedTransactions.find((each) => each.from === address && each.nonce === nonce)
+      if (found) return found
+    }
+    return undefined
   }
 
   async function learnNonce(entry: Entry): Promise<number | undefined> {
@@ -518,7 +552,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
     await change(entry, { attempts: [...attempts, attempt] })
     const verdict = await account.handOver(attempt.raw!)
     if (verdict.is === 'refused') {
-      log.warn('node refused a raised fee', { label, hash: attempt.hash, reason: reasonOf(verdict.error) })
+      log.warn('node refused a raised fee', { label, hash: attempt.hash, reason: reasonOf(verdict.error, nodeUrl(provider)) })
       return change(entry, { attempts })
     }
     log.info('raised the fee of a stuck transaction', { label, nonce, from: last.max, to: fees.max })

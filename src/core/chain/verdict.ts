@@ -26,14 +26,15 @@ const LONGEST_QUOTE = 300
 /**
  * The node's own words behind an error: of its JSON-RPC error, or of what it answered instead. Without what ethers adds,
  * and without the URL, which may hold a key.
+ * @param node the URL of the node, if the error may not tell: parts of it are taken out where the node repeats them.
  */
-export function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown, node?: string | undefined): string {
   const { shortMessage, message } = error as { shortMessage?: unknown; message?: unknown }
   const inner = jsonRpcError(error)
   const said = String(shortMessage ?? message ?? error)
   const { url, body } = exchangeOf(error)
   const words = typeof inner?.message === 'string' ? inner.message : (body ? `${said}: ${body}` : said)
-  return redact(words, url)
+  return redact(words, url ?? node)
 }
 
 /** What ethers tells of the HTTP request that failed. */

@@ -6,6 +6,7 @@ import { assertArgument, isSluiceError, SluiceError } from '../errors.ts'
 import { type Logger, silentLogger } from '../log.ts'
 import { backoff } from '../retry.ts'
 import type { Store, StoreChange } from '../store/store.ts'
+import { mayHoldLogs } from './bloom.ts'
 import { claim } from './claim.ts'
 import { type ChainLog, chainLog } from './chainLog.ts'
 import { asksTooMuch, assertChain, createRpc, type Header, pollIntervalOf } from './rpc.ts'
@@ -104,6 +105,8 @@ const TAIL = 16
 const MAX_FAILURES = 3
 /** Times that a narrowed number of questions at once must pass before one more is tried. */
 const WIDEN_AFTER = 64
+/** Times that a node may say that there are no logs where a block's header promises some. */
+const EMPTY_ANSWERS = 7
 /** Blocks whose hashes are kept, to find where a reorganisation began. */
 const WINDOW = 256
 
@@ -293,7 +296,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     // Cut where the chain changed while it was being read; the next look sees the rest.
     const broken = headers.findIndex(({ parentHash }, i) => i > 0 && parentHash !== headers[i - 1]!.hash)
     const whole = broken === -1 ? headers : headers.slice(0, broken)
-    const logs = await inBatches(run, whole.map(({ hash }) => () => logsOf({ blockHash: hash })))
+    const logs = await inBatches(run, whole.map((header) => () => blockLogs(header)))
     for (const [i, header] of whole.entries()) {
       if (run.signal.aborted) return
       await deliver(run, logs[i]!)
@@ -416,6 +419,18 @@ export function createWatcher(options: WatcherOptions): Watcher {
 
   async function logsOf(where: { blockHash: string } | { fromBlock: number; toBlock: number }): Promise<ChainLog[]> {
     return (await rpc.ask('logs', () => provider.getLogs({ ...match, ...where }))).map(chainLog)
+  }
+
+  /**
+   * The logs of one block. A node that does not have it yet may say that there are none; where its header promises some, it
+   * is asked again, and believed in the end, for a bloom may promise too much.
+   */
+  async function blockLogs({ hash, logsBloom }: Header): Promise<ChainLog[]> {
+    for (let attempt = 1; ; attempt++) {
+      const found = await logsOf({ blockHash: hash })
+      if (found.length > 0 || attempt >= EMPTY_ANSWERS || !logsBloom || !mayHoldLogs(logsBloom, match)) return found
+      await clock.sleep(backoff(attempt, { delay: 100, maxDelay: 1000 }))
+    }
   }
 
   async function headerOf(block: number): Promise<Header> {
