@@ -1,18 +1,21 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
+/** What comes with a status of HTTP. */
+interface RpcStatus {
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** @default {} */
+  readonly body?: string | undefined
+}
+
 /** What a {@link RpcProxy} does with a request instead of passing it on. */
 export type RpcFault =
   /** Answers with an error of JSON-RPC. */
   | { readonly error: { readonly code: number; readonly message: string; readonly data?: unknown } }
   /** Answers with something else than the node would. */
   | { readonly result: unknown }
-  /** Answers with a status of HTTP. @default body {} */
-  | {
-      readonly status: number
-      readonly headers?: Readonly<Record<string, string>> | undefined
-      readonly body?: string | undefined
-    }
+  /** Answers with a status of HTTP. */
+  | ({ readonly status: number } & RpcStatus)
   /** Passes the request on with other parameters. */
   | { readonly params: readonly unknown[] }
   /** `cut`: closes the connection. `hang`: never answers. `lose`: passes the request on, and closes the connection. */

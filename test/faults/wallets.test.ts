@@ -1,4 +1,4 @@
-import { AbstractSigner, Signature, type TypedDataDomain, type TypedDataField, Wallet } from 'ethers'
+import { Signature, type Signer, type TypedDataDomain, type TypedDataField, VoidSigner, Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createSeller } from '../../src/seller/seller.ts'
 import { dataTradeDomain } from '../../src/contracts/typedData.ts'
@@ -13,32 +13,20 @@ import { readWalletSignature, signerOf } from '../../src/core/crypto/walletSigna
 
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
 
-/** A device or service that signs as `inner`, and gives its signatures in a form of its own. */
-class Device extends AbstractSigner {
-  constructor(
-    readonly inner: Wallet,
-    readonly form: (signature: string) => string,
-    readonly typedBy: Wallet = inner,
-  ) {
-    super(inner.provider)
-  }
-  getAddress = () => this.inner.getAddress()
-  connect = () => this
-  signTransaction = () => Promise.reject(new Error('signs messages only'))
-  signMessage = async (message: string | Uint8Array) => this.form(await this.inner.signMessage(message))
-  signTypedData = async (domain: TypedDataDomain, types: Record<string, TypedDataField[]>, value: Record<string, unknown>) =>
-    this.form(await this.typedBy.signTypedData(domain, types, value))
+type Form = (signature: string) => string
+const asIs: Form = (signature) => signature
+
+/** A device or service of an account, which signs with a wallet's key and gives its signatures in a form of its own. */
+function device(account: Wallet, form: Form = asIs, keys: { by?: Signer; typedBy?: Signer } = {}): Signer {
+  const { by = account, typedBy = by } = keys
+  return Object.assign(new VoidSigner(account.address, account.provider), {
+    signMessage: async (message: string | Uint8Array) => form(await by.signMessage(message)),
+    signTypedData: async (domain: TypedDataDomain, types: Record<string, TypedDataField[]>, value: Record<string, unknown>) =>
+      form(await typedBy.signTypedData(domain, types, value)),
+  })
 }
 
 const other = Wallet.createRandom()
-/** Says that it is an account, and signs with another one's key. */
-class Stranger extends Device {
-  constructor(readonly account: Wallet) {
-    super(new Wallet(other.privateKey, account.provider), (signature) => signature)
-  }
-  override getAddress = () => Promise.resolve(this.account.address)
-}
-
 const forms: Record<string, (signature: string) => string> = {
   'v 0 or 1': (s) => `${s.slice(0, -2)}${s.endsWith('1b') ? '00' : '01'}`,
   'EIP-2098': (s) => Signature.from(s).compactSerialized,
@@ -63,56 +51,56 @@ const twist = (s: string): string => `0x${'11'.repeat(31)}${s.slice(64)}`
 
 describe.each(Object.entries(forms))('a wallet that signs with %s', (_, form) => {
   it('is as good as any', async () => {
-    const device = new Device(wallet, form)
+    const signer = device(wallet, form)
     const digest = personalDigest(utf8('text'))
-    expect(toHex(readWalletSignature(await device.signMessage('text')))).toBe(await wallet.signMessage('text'))
-    expect(signerOf(digest, readWalletSignature(await device.signMessage('text')))).toBe(wallet.address)
+    expect(toHex(readWalletSignature(await signer.signMessage('text')))).toBe(await wallet.signMessage('text'))
+    expect(signerOf(digest, readWalletSignature(await signer.signMessage('text')))).toBe(wallet.address)
 
-    const identity = await signerIdentity(device, domain())
+    const identity = await signerIdentity(signer, domain())
     const plain = await signerIdentity(wallet, domain())
     expect(identity.publicKey).toEqual(plain.publicKey)
     const ack = { orderId: `0x${'ab'.repeat(32)}`, transferred: 7 } as const
     expect(await identity.signTyped('Ack', ack)).toEqual(await plain.signTyped('Ack', ack))
     expect(await identity.signBytes(digest)).toEqual(await plain.signBytes(digest))
 
-    const { delegation } = await nodeIdentity(device, memoryStore(), devnet.chainId, registry)
+    const { delegation } = await nodeIdentity(signer, memoryStore(), devnet.chainId, registry)
     // Until when in 8 bytes, then the signature.
     expect([delegation.length, delegation[72]! >= 27]).toEqual([73, true])
   })
 
   it('opens its store again, whatever form the next one has', async () => {
     const store = memoryStore()
-    const secret = await storedSecret(store, new Device(wallet, form), wallet.address)
+    const secret = await storedSecret(store, device(wallet, form), wallet.address)
     expect(await storedSecret(store, wallet, wallet.address)).toEqual(secret)
   })
 })
 
 describe('a wallet that does not sign as its account', () => {
   it.each([
-    ['signs with another key', (w: Wallet) => new Stranger(w)],
-    ['signs something else', (w: Wallet) => new Device(w, twist)],
-    ['gives what is no signature', (w: Wallet) => new Device(w, () => 'approved')],
-    ['gives nothing', (w: Wallet) => new Device(w, () => '0x')],
-    ['signs as contracts do, and is none', (w: Wallet) => new Device(w, () => `0x${'ab'.repeat(130)}`)],
+    ['signs with another key', (w: Wallet) => device(w, asIs, { by: other })],
+    ['signs something else', (w: Wallet) => device(w, twist)],
+    ['gives what is no signature', (w: Wallet) => device(w, () => 'approved')],
+    ['gives nothing', (w: Wallet) => device(w, () => '0x')],
+    ['signs as contracts do, and is none', (w: Wallet) => device(w, () => `0x${'ab'.repeat(130)}`)],
   ])('is refused before money moves: it %s', async (_, make) => {
-    const device = make(wallet)
-    await expect(signerIdentity(device, domain())).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
-    await expect(storedSecret(memoryStore(), device, wallet.address)).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
-    await expect(nodeIdentity(device, memoryStore(), devnet.chainId, registry)).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
+    const signer = make(wallet)
+    await expect(signerIdentity(signer, domain())).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
+    await expect(storedSecret(memoryStore(), signer, wallet.address)).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
+    await expect(nodeIdentity(signer, memoryStore(), devnet.chainId, registry)).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
     const { dataTrade } = devnet.deployment
     const item = { id: 'a', data: new Uint8Array(9), price: 1n }
-    await expect(createSeller({ signer: device, store: memoryStore(), dataTrade, items: [item] })).rejects.toMatchObject({
+    await expect(createSeller({ signer, store: memoryStore(), dataTrade, items: [item] })).rejects.toMatchObject({
       code: 'BAD_SIGNATURE',
     })
   })
 
   it('is refused also if only its typed data is another key’s', async () => {
-    const device = new Device(wallet, (s) => s, new Wallet(other.privateKey))
-    await expect(signerIdentity(device, domain())).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
+    const signer = device(wallet, asIs, { typedBy: new Wallet(other.privateKey) })
+    await expect(signerIdentity(signer, domain())).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
     const store = memoryStore()
-    await expect(nodeIdentity(device, store, devnet.chainId, registry)).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
+    await expect(nodeIdentity(signer, store, devnet.chainId, registry)).rejects.toMatchObject({ code: 'BAD_SIGNATURE' })
     // Nothing of it is kept: the next start asks again.
-    const { delegation } = await nodeIdentity(new Device(wallet, (s) => s), store, devnet.chainId, registry)
+    const { delegation } = await nodeIdentity(device(wallet), store, devnet.chainId, registry)
     expect(delegation.length).toBe(73)
   })
 })
@@ -121,7 +109,7 @@ describe('a wallet whose signatures differ each time', () => {
   it('seals nothing that could not be opened again', async () => {
     const store = memoryStore()
     let count = 0
-    const random = new Device(wallet, (s) => s)
+    const random = device(wallet)
     random.signMessage = async (message) => {
       const digest = personalDigest(typeof message === 'string' ? utf8(message) : message)
       const { nobleSecp256k1 } = await import('../../src/core/crypto/noble.ts')

@@ -79,14 +79,14 @@ describe('what follows a transaction of ours', () => {
   ])('is sent although %s', async (_, options) => {
     const token = await devnet.deployToken()
     const { sender, wallet } = await freshSender()
-    await (await token.connect(devnet.accounts[19]!).mint(wallet.address, 1000n)).wait()
+    await (await token.connect(devnet.accounts[39]).mint(wallet.address, 1000n)).wait()
     await devnet.mine(3)
     lag(options)
     const to = await token.getAddress()
     for (let i = 0; i < 2; i++) {
       const data = erc20.encodeFunctionData('approve', [wallet.address, 1n])
       await sender.send({ to, data })
-      const take = erc20.encodeFunctionData('transferFrom', [wallet.address, devnet.accounts[19]!.address, 1n])
+      const take = erc20.encodeFunctionData('transferFrom', [wallet.address, devnet.accounts[39]!.address, 1n])
       await sender.send({ to, data: take })
     }
     expect(await token.balanceOf(wallet.address)).toBe(998n)
@@ -96,7 +96,7 @@ describe('what follows a transaction of ours', () => {
     const token = await devnet.deployToken()
     const { sender, wallet } = await freshSender()
     const to = await token.getAddress()
-    const data = erc20.encodeFunctionData('transfer', [devnet.accounts[19]!.address, 1n])
+    const data = erc20.encodeFunctionData('transfer', [devnet.accounts[39]!.address, 1n])
     const before = proxy.requests.length
     const asked = () => proxy.requests.slice(before).filter(({ method }) => method === 'eth_estimateGas').length
     await expect(sender.send({ to, data })).rejects.toMatchObject({ code: 'CONTRACT_REVERTED' })
@@ -130,12 +130,12 @@ describe('what follows a transaction of ours', () => {
   it('approves anew where a node showed an allowance that was used up', async () => {
     const token = await devnet.deployToken()
     const { sender, wallet } = await freshSender()
-    await (await token.connect(devnet.accounts[19]!).mint(wallet.address, 1000n)).wait()
+    await (await token.connect(devnet.accounts[39]).mint(wallet.address, 1000n)).wait()
     const options = {
       provider, rpc: createRpc({ provider }), sender, spender: wallet.address, token: await token.getAddress(), amount: 5n,
       label: 'approve', signal: undefined,
     }
-    const take = erc20.encodeFunctionData('transferFrom', [wallet.address, devnet.accounts[19]!.address, 5n])
+    const take = erc20.encodeFunctionData('transferFrom', [wallet.address, devnet.accounts[39]!.address, 5n])
     const pay = () => allow(options, () => sender.send({ to: options.token, data: take }))
     await pay()
     const stale = `0x${(await number() - 1).toString(16)}`
@@ -311,7 +311,7 @@ describe('logs of a block', () => {
     await watcher.start({ onLog: ({ transactionHash }) => void seen.push(transactionHash) })
     cleanup.push(() => watcher.stop())
     const sent: string[] = []
-    for (let i = 0; i < 3; i++) sent.push((await (await token.connect(devnet.accounts[39]!).mint(address, 1n)).wait())!.hash)
+    for (let i = 0; i < 3; i++) sent.push((await (await token.connect(devnet.accounts[39]).mint(address, 1n)).wait())!.hash)
     await devnet.mine()
     await watcher.caughtUp()
     expect(seen).toEqual(sent)
@@ -320,7 +320,7 @@ describe('logs of a block', () => {
   it('are looked for in its bloom', async () => {
     const token = await devnet.deployToken()
     const address = [await token.getAddress()]
-    const receipt = (await (await token.connect(devnet.accounts[39]!).mint(address[0]!, 1n)).wait())!
+    const receipt = (await (await token.connect(devnet.accounts[39]).mint(address[0]!, 1n)).wait())!
     const { logsBloom = '' } = (await createRpc({ provider }).header(receipt.blockNumber))!
     const [topic, from] = receipt.logs[0]!.topics as [string, string]
     expect(mayHoldLogs(logsBloom, {})).toBe(true)

@@ -48,7 +48,8 @@ describe('answers', () => {
     } as unknown as Provider
     const other = createRpc({ provider: plain })
     const { address } = devnet.accounts[0]!
-    const read = (rpc: Rpc) => Promise.all([rpc.identify(), rpc.head(), withoutBloom(rpc.header(1)), rpc.header(1000), rpc.nonce(address, 1)])
+    const read = (rpc: Rpc) =>
+      Promise.all([rpc.identify(), rpc.head(), withoutBloom(rpc.header(1)), rpc.header(1000), rpc.nonce(address, 1)])
     expect(await read(other)).toEqual(await read(rpc))
   })
 

@@ -178,7 +178,8 @@ export function createRpc({ provider, timeout = 15_000, clock = systemClock }: R
         const direct = await tryTo(() => fresh.send('eth_getTransactionBySenderAndNonce', [address, hexQuantity(nonce)]))
         const block = isSet(direct) ? undefined : await tryTo(() => fresh.send('eth_getBlockByNumber', ['pending', true]))
         const { transactions } = (block ?? {}) as { readonly transactions?: unknown }
-        const all = [direct, ...(Array.isArray(transactions) ? (transactions as unknown[]) : [])] as Partial<Record<string, unknown>>[]
+        const waiting: unknown[] = Array.isArray(transactions) ? transactions : []
+        const all = [direct, ...waiting] as Partial<Record<string, unknown>>[]
         const found = all.find(
           (each) => String(each?.from).toLowerCase() === address.toLowerCase() && Number(each.nonce) === nonce,
         )?.hash

@@ -203,7 +203,11 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
   }
 
   /** Makes at most one transaction for a key. */
-  async function makeOnce(call: TransactionCall | ContractCreation, key: string | undefined, run: () => Promise<Tracked>): Promise<Tracked> {
+  async function makeOnce(
+    call: TransactionCall | ContractCreation,
+    key: string | undefined,
+    run: () => Promise<Tracked>,
+  ): Promise<Tracked> {
     if (key === undefined) return run()
     // A call that shares the key may fail for a reason of its own; then it is the next one's turn.
     for (let other; (other = making.get(key)); ) await other.catch(() => {})

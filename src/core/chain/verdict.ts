@@ -43,7 +43,7 @@ function exchangeOf(error: unknown): { readonly url: string | undefined; readonl
   const answer = (info?.response ?? response) as Fields | undefined
   const url = [info?.requestUrl, request?.url, (answer?.request as Fields)?.url].find((part) => typeof part === 'string')
   const body = info?.responseBody ?? read(answer)
-  return { url: url as string | undefined, body: typeof body === 'string' ? wordsOf(body) : undefined }
+  return { url, body: typeof body === 'string' ? wordsOf(body) : undefined }
 }
 
 type Fields = { readonly [name: string]: unknown } | null | undefined
