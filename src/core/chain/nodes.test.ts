@@ -200,8 +200,8 @@ describe('what a node does not have', () => {
     cleanup.push(() => devnet.setAutomine(true))
     const sent = sender.send({ to: wallet.address, value: 1n }).catch((error: unknown) => error)
     await expect.poll(() => sender.pending().length).toBe(1)
-    await devnet.provider.send('anvil_dropAllTransactions', [])
-    const other = await wallet.connect(devnet.provider).sendTransaction({ to: wallet.address, value: 2n, nonce: 0 })
+    const dear = { maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 10n ** 11n } // replaces ours, if that is there already
+    const other = await wallet.connect(devnet.provider).sendTransaction({ to: wallet.address, value: 2n, nonce: 0, ...dear })
     await devnet.mine(8)
     const refused = { error: { code: -32000, message: 'missing trie node' } }
     proxy.rule((method, params) => (method === 'eth_getTransactionCount' && /^0x/.test(String(params[1])) ? refused : undefined))
