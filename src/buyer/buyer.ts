@@ -10,6 +10,7 @@ import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { keyFromSecret } from '../core/crypto/key.ts'
 import { throwIfAborted } from '../core/deadline.ts'
+import { type AsyncCloseable, closes } from '../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import { memoryStore } from '../core/store/memoryStore.ts'
@@ -39,7 +40,7 @@ import type { PaymentKind, PaymentMode } from '../protocol/wire.ts'
 import { openStore } from '#platform'
 import { connectWebSocket } from '#websocket'
 import { openLink, type Link } from './link.ts'
-import type { Partial } from './partial.ts'
+import type { PartialData } from './partial.ts'
 import type { CourseContext, PurchaseRecord, Receipt, Start } from './course.ts'
 import { createPurchase, type Purchase } from './purchase.ts'
 import { purchaseBook, type StoredPurchase } from './record.ts'
@@ -112,12 +113,12 @@ export interface ResumeOptions {
    * goes on behind it, so that what comes can be appended.
    * @default none: the iteration goes on after the last acknowledged byte
    */
-  readonly partial?: Partial | undefined
+  readonly partial?: PartialData | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /** A buyer of data. */
-export interface Buyer {
+export interface Buyer extends AsyncCloseable {
   /** The account that pays. */
   readonly address: string
   /** Fetches a seller's menu. */
@@ -317,7 +318,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     })
   }
 
-  const takeUp = async (id: Hex, partial: Partial | undefined, signal: AbortSignal): Promise<Start> => {
+  const takeUp = async (id: Hex, partial: PartialData | undefined, signal: AbortSignal): Promise<Start> => {
     const stored = await book.get(id)
     const { state } = stored
     if (state === 'done' || state === 'settled')
@@ -370,6 +371,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   }
 
   return {
+    ...closes,
     address,
     menu: async (seller, { signal } = {}) => (await meet(seller, signal)).link.menu,
     buy: (buy) => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { toHex } from '../core/bytes.ts'
 import { createMerkleBuilder, createMerkleTree, leafHash } from '../core/crypto/merkle.ts'
 import { ETH } from '../protocol/menu.ts'
-import { checkPartial, type Partial } from './partial.ts'
+import { checkPartial, type PartialData } from './partial.ts'
 import type { PurchaseRecord, Standing } from './course.ts'
 
 /** Chunks 1 to 4 of five, the last of them short: 330 bytes. */
@@ -65,7 +65,7 @@ async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8A
 }
 
 describe('checkPartial', () => {
-  it.each<[string, Partial]>([
+  it.each<[string, PartialData]>([
     ['bytes', data.slice(0, 200)],
     ['a Blob', new Blob([data.slice(0, 200)])],
     ['a stream in pieces of 1', inPieces(data.slice(0, 200), 1)],

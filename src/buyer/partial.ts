@@ -8,7 +8,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Ahead, PurchaseRecord, Standing } from './course.ts'
 
 /** Data from the start of an order: bytes, a `Blob`, or a stream such as Node's `createReadStream(path)`. */
-export type Partial = Uint8Array | Blob | AsyncIterable<Uint8Array>
+export type PartialData = Uint8Array | Blob | AsyncIterable<Uint8Array>
 
 /**
  * Finds how many whole chunks of the acknowledged ones are there, and checks them as far as that can be done now; what
@@ -19,7 +19,7 @@ export type Partial = Uint8Array | Blob | AsyncIterable<Uint8Array>
 export async function checkPartial(
   record: PurchaseRecord,
   standing: Standing | undefined,
-  partial: Partial,
+  partial: PartialData,
 ): Promise<{ received: number; frontier: Uint8Array; ahead: Ahead }> {
   const { id, item, slice, order, range } = record
   if (item.live || slice[0] !== 0 || slice[1] !== range.bytes) {
@@ -66,7 +66,7 @@ export async function checkPartial(
   return { received, frontier: builder.state(), ahead }
 }
 
-async function* pieces(partial: Partial): AsyncGenerator<Uint8Array> {
+async function* pieces(partial: PartialData): AsyncGenerator<Uint8Array> {
   if (partial instanceof Uint8Array) yield partial
   else if (partial instanceof Blob) {
     const step = 4 * 1024 * 1024

@@ -5,6 +5,7 @@ import type { TransactionCall } from '../core/chain/sender.ts'
 import { createRpc, isDevelopmentChain } from '../core/chain/rpc.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { engine } from '../core/crypto/engine.ts'
+import { type AsyncCloseable, stops } from '../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
@@ -144,7 +145,7 @@ export interface PaymentRequest extends Omit<PayRequest, 'tokenNetwork' | 'to' |
 }
 
 /** A node of the payment channel network. */
-export interface ChannelNode {
+export interface ChannelNode extends AsyncCloseable {
   /** The account whose money it is, in lower case. */
   readonly account: Hex
   readonly chainId: bigint
@@ -730,6 +731,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     }
 
     return {
+      ...stops,
       account,
       chainId: chain.chainId,
       networks: infos,

@@ -21,6 +21,7 @@ import {
   type SignedTransferParams,
 } from '../core/crypto/graphene/index.ts'
 import { withDeadline } from '../core/deadline.ts'
+import { type AsyncCloseable, stops } from '../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError, type ErrorCode } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
@@ -129,7 +130,7 @@ export interface DatasourceOptions {
 }
 
 /** A seller of data. */
-export interface Datasource {
+export interface Datasource extends AsyncCloseable {
   /** Who sells. */
   readonly account: AccountId
   /** Whether the exchange has accepted a heartbeat within the last 50 seconds. */
@@ -254,6 +255,7 @@ export function createDatasource(options: DatasourceOptions): Datasource {
   })
 
   return {
+    ...stops,
     account,
     get online() {
       return heartbeats.online

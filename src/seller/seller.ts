@@ -8,6 +8,7 @@ import { findDataTrade } from '../contracts/findDataTrade.ts'
 import { dataTradeDigests } from '../contracts/typedData.ts'
 import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
+import { type AsyncCloseable, closes } from '../core/dispose.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
 import { createRpc } from '../core/chain/rpc.ts'
 import { createEmitter, type Events } from '../core/events.ts'
@@ -83,7 +84,7 @@ export interface SellerOptions {
 }
 
 /** A seller of data. */
-export interface Seller {
+export interface Seller extends AsyncCloseable {
   /** The account that is paid. */
   readonly address: string
   /** What is for sale. */
@@ -304,6 +305,7 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
   }
 
   return {
+    ...closes,
     address: identity.address,
     menu,
     events,

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { type AsyncCloseable, stops } from '../core/dispose.ts'
 
 /** What comes with a status of HTTP. */
 interface RpcStatus {
@@ -27,7 +28,7 @@ export type RpcFault =
 export type RpcRule = (method: string, params: readonly unknown[]) => RpcFault | undefined | Promise<RpcFault | undefined>
 
 /** A node's address that can be made to fail. */
-export interface RpcProxy {
+export interface RpcProxy extends AsyncCloseable {
   readonly url: string
   /** Every request so far. */
   readonly requests: readonly { readonly method: string; readonly params: readonly unknown[] }[]
@@ -88,6 +89,7 @@ export async function startRpcProxy(target: string): Promise<RpcProxy> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 
   return {
+    ...stops,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
     rule(rule) {

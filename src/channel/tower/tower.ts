@@ -16,6 +16,7 @@ import { createWatcher } from '../../core/chain/watcher.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { keyFromSecret } from '../../core/crypto/key.ts'
+import { type AsyncCloseable, stops } from '../../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError, type ErrorCode } from '../../core/errors.ts'
 import { forStrangers } from '../../core/forStrangers.ts'
 import { createEmitter, type Events } from '../../core/events.ts'
@@ -90,7 +91,7 @@ export interface TowerEvents {
 }
 
 /** A watchtower at work. */
-export interface Tower {
+export interface Tower extends AsyncCloseable {
   /** The account that clients name, in lower case. */
   readonly account: Hex
   readonly events: Events<TowerEvents>
@@ -475,6 +476,7 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
 
     let stopped: Promise<void> | undefined
     return {
+      ...stops,
       account,
       events,
       get appointments() {

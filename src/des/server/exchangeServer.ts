@@ -9,6 +9,7 @@ import {
   type AccountId,
   type GrapheneKey,
 } from '../../core/crypto/graphene/index.ts'
+import { type AsyncCloseable, stops } from '../../core/dispose.ts'
 import { assertArgument } from '../../core/errors.ts'
 import { sqlIdempotencyKeys } from '../../core/http/idempotency.ts'
 import { createHttpService, type HttpService } from '../../core/http/index.ts'
@@ -69,7 +70,7 @@ export interface ExchangeServerOptions {
 }
 
 /** An exchange as a server. */
-export interface ExchangeServer extends HttpService {
+export interface ExchangeServer extends HttpService, AsyncCloseable {
   /** `proxy_account`. */
   readonly account: AccountId
   /** The accounts, where there is no chain: the operator opens them and books what comes in. */
@@ -213,6 +214,7 @@ export async function createExchangeServer(options: ExchangeServerOptions): Prom
 
     let stopped: Promise<void> | undefined
     return {
+      ...stops,
       ...service,
       account,
       accounts: kept && { openAccount: kept.openAccount, deposit: kept.deposit, take: kept.take },

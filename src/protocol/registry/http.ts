@@ -2,7 +2,8 @@
  * A registry behind HTTP: `GET {url}/sellers?cursor=` and `GET {url}/sellers/{account}`.
  * @module
  */
-import axios, { isAxiosError } from 'axios'
+import type { AxiosError } from 'axios'
+import { loadAxios } from '#platform'
 import * as v from 'valibot'
 import { assertArguments, milliseconds, optional, text } from '../../core/argument.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -38,10 +39,11 @@ export function httpRegistry(options: HttpRegistryOptions): Registry {
   ): Promise<T | undefined> => {
     try {
       const limits = { timeout, maxContentLength: MAX_ANSWER, maxRedirects: 0 }
+      const axios = await loadAxios()
       const { data } = await axios.get<unknown>(url + path, { ...limits, ...(signal ? { signal } : {}) })
       return v.parse(schema, data)
     } catch (cause) {
-      if (isAxiosError(cause) && cause.response?.status === 404) return undefined
+      if ((cause as AxiosError).response?.status === 404) return undefined
       if (signal?.aborted) throw new SluiceError('ABORTED', 'asking the registry was aborted', { cause })
       throw new SluiceError('CONNECTION_FAILED', `the registry at ${url} did not answer as one`, { details: { url }, cause })
     }

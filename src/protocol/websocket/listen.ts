@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:http'
 import { Server as TlsServer } from 'node:tls'
 import { WebSocketServer } from 'ws'
 import { assertWhole } from '../../core/arguments.ts'
+import { type AsyncCloseable, closes } from '../../core/dispose.ts'
 import { assertArgument, SluiceError } from '../../core/errors.ts'
 import { forStrangers } from '../../core/forStrangers.ts'
 import type { Logger } from '../../core/log.ts'
@@ -25,7 +26,7 @@ export interface ListenOptions {
 }
 
 /** Somebody who can be reached. */
-export interface Listener {
+export interface Listener extends AsyncCloseable {
   /** Where, as a `ws:` URL; `wss:` on an HTTPS server. */
   readonly url: string
   /** Stops listening, and ends the connections. */
@@ -91,6 +92,7 @@ export async function listenWebSocket(rules: ListenerRules, options: ListenOptio
   const address = http.address()
   const at = typeof address === 'object' && address ? address.port : port
   return {
+    ...closes,
     url: `${http instanceof TlsServer ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${at}${path ?? '/'}`,
     close: () =>
       new Promise((resolve) => {

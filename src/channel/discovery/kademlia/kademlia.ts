@@ -10,6 +10,7 @@ import { utf8 } from '../../../core/bytes.ts'
 import { systemClock, type Clock } from '../../../core/clock.ts'
 import { engine } from '../../../core/crypto/engine.ts'
 import { throwIfAborted, withDeadline } from '../../../core/deadline.ts'
+import { type AsyncCloseable, closes } from '../../../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../../../core/errors.ts'
 import { silentLogger, type Logger } from '../../../core/log.ts'
 import { isAccount, type EndpointRule, type Registry } from '../../../protocol/registry/registry.ts'
@@ -52,7 +53,7 @@ export interface KademliaDiscoveryOptions {
 }
 
 /** A node of the Kademlia network. */
-export interface KademliaDiscovery extends Discovery {
+export interface KademliaDiscovery extends Discovery, AsyncCloseable {
   /** Where other nodes of the network reach this one, with `/p2p/` and its peer id; empty unless it listens. */
   readonly addresses: readonly string[]
 }
@@ -286,6 +287,7 @@ export async function kademliaDiscovery(options: KademliaDiscoveryOptions): Prom
 
   joined(closed.signal).catch(() => {}) // whoever looks for something waits for it
   return {
+    ...closes,
     get addresses() {
       return node.getMultiaddrs().map((address) => address.toString())
     },
