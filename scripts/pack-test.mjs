@@ -1,7 +1,7 @@
 /**
  * Proves that the package works once packed: installs the tarball beside ethers into an empty project and uses every
- * entry point from Node as an ES module and as CommonJS, from TypeScript under each way of resolving modules, and from
- * a Vite app in a real browser.
+ * entry point from Node as an ES module and as CommonJS, from TypeScript under each way of resolving modules, from a Vite
+ * app in a real browser, and from bundles for Node that trade on a real chain.
  *
  *     npm run pack-test
  * @module
@@ -13,7 +13,10 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ZeroAddress } from 'ethers'
+import { tokenNetworkRegistryContract } from '../src/contracts/tokenNetworkRegistry.ts'
 import { launchChromium } from '../src/testing/chromium.ts'
+import { startDevnet } from '../src/testing/devnet.ts'
 import { entries } from './entries.mjs'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -24,9 +27,9 @@ const specifiers = Object.keys(entries).map(subpath => `sluice-sdk${subpath.slic
 const browserSpecifiers = specifiers.filter((_, index) => Object.values(entries)[index].runs === 'any')
 
 /** Runs a program in the project and returns what it prints; a failure ends the test and shows everything. */
-function run(command, args, { cwd = project } = {}) {
+function run(command, args, { cwd = project, env: more = {} } = {}) {
   // The conditions that this script runs under would make its children look for the source.
-  const env = { ...process.env, NODE_OPTIONS: '' }
+  const env = { ...process.env, NODE_OPTIONS: '', ...more }
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: 'utf8', shell: process.platform === 'win32' })
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed\n${error ?? ''}${stdout}${stderr}`)
   return stdout
@@ -137,6 +140,38 @@ async function inBrowser() {
   done('Vite app in a browser')
 }
 
+/** Bundles a program for Node in each format, and runs it beside the packages and away from them. */
+async function inBundles() {
+  const devnet = await startDevnet()
+  const away = mkdtempSync(join(tmpdir(), 'sluice-bundle-'))
+  try {
+    const { tokenNetworkRegistry, fromBlock } = await devnet.deployChannels()
+    const registry = tokenNetworkRegistryContract(tokenNetworkRegistry, devnet.accounts[0])
+    await (await registry.createTokenNetwork(ZeroAddress)).wait()
+    const tokenNetwork = await registry.tokenNetworks(ZeroAddress)
+    const { dataTrade } = devnet.deployment
+    write({
+      'trade.mjs': readFileSync(new URL('pack/trade.mjs', import.meta.url), 'utf8'),
+      'bundled.mjs': `import { trade } from './trade.mjs'
+trade(JSON.parse(process.env.CHAIN)).then(report => console.log(JSON.stringify(report)), error => { console.error(error); process.exitCode = 1 })`,
+    })
+    for (const [format, file] of [['esm', 'bundle.mjs'], ['cjs', 'bundle.cjs']]) {
+      for (const [folder, curve, store] of [[project, 'tiny', 'works'], [away, 'ethers', 'STORE_FAILED']]) {
+        run(process.execPath, ['node_modules/esbuild/bin/esbuild', 'bundled.mjs', '--bundle', '--platform=node', `--format=${format}`,
+          `--outfile=${join(folder, file)}`, '--log-level=error'])
+        const CHAIN = JSON.stringify({ url: devnet.url, dataTrade, tokenNetwork, fromBlock, folder })
+        const report = JSON.parse(run(process.execPath, [file], { cwd: folder, env: { CHAIN } }))
+        const expected = { curve, bytes: 600_000, paid: 'done', store, exchange: store, native: curve, clients: 'function,function' }
+        assert.deepEqual(report, expected)
+      }
+      done(`esbuild bundle for Node, ${format}: beside its packages and away from them`)
+    }
+  } finally {
+    rmSync(away, { recursive: true, force: true })
+    await devnet.stop()
+  }
+}
+
 try {
   run('npm', ['pack', '--pack-destination', project], { cwd: root })
   const [tarball] = readdirSync(project)
@@ -145,9 +180,10 @@ try {
   done(`${tarball} installed`)
   // Before anything else is installed, so that a dependency that the package forgot to name is missed.
   inNode()
-  install('-D', ...versioned(['typescript', '@types/node', 'vite']))
+  install('-D', ...versioned(['typescript', '@types/node', 'vite', 'esbuild']))
   inTypeScript()
   await inBrowser()
+  await inBundles()
 } finally {
   rmSync(project, { recursive: true, force: true })
 }
