@@ -11,18 +11,17 @@ import { describe, expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const readme = await readFile(join(root, 'README.md'), 'utf8')
-const programs = [...readme.matchAll(/^## (.+)\n[^]*?^```ts\n([^]*?)^```/gm)].map(([, heading, text]) => ({ heading: heading!, text: text! }))
+const programs = [...readme.matchAll(/^```ts\n([^]*?)^```/gm)].map(([, text]) => ({ name: /create\w+(?=\()/.exec(text!)?.[0], text: text! }))
 
 describe('the programs of the README', () => {
   it('are there', () => expect(programs.length).toBeGreaterThanOrEqual(3))
 
-  it.each(programs)('run as pasted: $heading', { timeout: 180_000 }, async ({ text }) => {
+  it.each(programs)('run as pasted: $name', { timeout: 180_000 }, async ({ text }) => {
     // Inside the repository, so that the package finds itself.
-    const folder = await mkdtemp(join(root, 'node_modules', '.readme-'))
+    const folder = await mkdtemp(join(root, 'test', 'docs', '.readme-'))
     try {
-      await writeFile(join(folder, 'main.mts'), text)
-      await writeFile(join(folder, 'package.json'), '{"type":"module"}')
-      const run = promisify(execFile)(process.execPath, ['--conditions=@sluice/source', '--import', 'tsx', 'main.mts'], {
+      await writeFile(join(folder, 'main.mjs'), text)
+      const run = promisify(execFile)(process.execPath, ['--conditions=@sluice/source', '--import', 'tsx', 'main.mjs'], {
         cwd: folder,
         timeout: 170_000,
       })
