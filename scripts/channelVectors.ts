@@ -184,6 +184,8 @@ const particular: Readonly<Record<string, Readonly<Record<string, unknown>>>> = 
   fail: { signature: bytes(1, 65) },
   swapAnswer: { accepted: true },
   appointment: { sealed: bytes(3, SEALED_APPOINTMENT) },
+  receipt: { promised: true },
+  stake: { account: repeat('33', 20), channels: bytes(0x44, 40) },
 }
 const proofs = new Set(['payment', 'lock', 'unlock', 'remove', 'stream', 'state'])
 
