@@ -387,7 +387,12 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     reclaim: async (id, { signal } = {}) => {
       const stored = await deposited(id)
       const standing = await book.standing(id)
-      const ack = standing && { transferred: standing.acked, signature: standing.signature }
+      // Signed anew: the chain may have got another id since, under which the old signature counts for nothing.
+      const sign = async (transferred: number): Promise<{ transferred: number; signature: Uint8Array }> => ({
+        transferred,
+        signature: await identity.signTyped('Ack', { orderId: id, transferred }),
+      })
+      const ack = standing && standing.acked > 0 ? await sign(standing.acked) : undefined
       return settled(stored, () => token.reclaim(stored.record, { ack, signal }))
     },
     dispute: async (id, { signal } = {}) => {

@@ -450,7 +450,8 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
             const delay = backoff(failures, { delay: 1000, maxDelay: 60_000 })
             const reason = isSluiceError(error) ? error.code : 'PEER_REFUSED'
             for (const purse of purses.values()) {
-              if (purse.due && worthSettling(purse) && purse.unsettled !== TOO_SMALL) tellUnsettled(purse, reason, clock.now() + delay)
+              const tried = purse.due && worthSettling(purse) && purse.unsettled !== TOO_SMALL
+              if (tried) tellUnsettled(purse, reason, clock.now() + delay)
             }
             schedule(delay)
           },
