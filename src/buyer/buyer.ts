@@ -3,6 +3,7 @@
  * @module
  */
 import type { Signer } from 'ethers'
+import { assertArguments, callback, clock as clockRule, connectedSigner, countless, either, having, integer, listOf, logger, milliseconds, optional, store as storeRule, text } from '../core/argument.ts'
 import { findDataTrade } from '../contracts/findDataTrade.ts'
 import type { Order } from '../contracts/order.ts'
 import { dataTradeDigests } from '../contracts/typedData.ts'
@@ -153,6 +154,22 @@ export interface Buyer extends AsyncCloseable {
 /** Milliseconds to wait for the seller's goodbye. */
 const EXIT_TIMEOUT = 5000
 
+const optionRules = {
+  signer: connectedSigner,
+  store: /* @__PURE__ */ optional(/* @__PURE__ */ either(/* @__PURE__ */ text(1), storeRule)),
+  registry: /* @__PURE__ */ optional(/* @__PURE__ */ having('a registry, such as contractRegistry(provider)', 'find')),
+  payers: /* @__PURE__ */ optional(/* @__PURE__ */ listOf(/* @__PURE__ */ having('a payer, such as channelPayer(options)', 'open', 'pay'))),
+  connect: /* @__PURE__ */ optional(callback),
+  rate: /* @__PURE__ */ optional(callback),
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+  reconnects: /* @__PURE__ */ optional(countless),
+  connectTimeout: /* @__PURE__ */ optional(milliseconds),
+  openTimeout: /* @__PURE__ */ optional(milliseconds),
+  stallTimeout: /* @__PURE__ */ optional(milliseconds),
+  clock: /* @__PURE__ */ optional(clockRule),
+  log: /* @__PURE__ */ optional(logger),
+}
+
 /**
  * Creates a buyer.
  * @throws `NOT_DEPLOYED` when there is no order contract at the address, `STORE_LOCKED` when another process has the
@@ -166,6 +183,7 @@ const EXIT_TIMEOUT = 5000
  * ```
  */
 export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
+  assertArguments(options, optionRules, 'options')
   const { signer, clock = systemClock, log = silentLogger, connect = connectWebSocket } = options
   assertArgument(signer.provider, 'signer', 'connected to a provider')
   const address = await signer.getAddress()

@@ -72,17 +72,22 @@ describe('checkPartial', () => {
     ['a stream in pieces of 99', inPieces(data.slice(0, 200), 99)],
     ['a stream in pieces of 101', inPieces(data.slice(0, 200), 101)],
   ])('takes %s', async (_name, partial) => {
-    expect(await checkPartial(record, acked(200), partial)).toMatchObject({ received: 200, frontier: frontier(2), ahead: { end: 200 } })
+    expect(await checkPartial(record, acked(200), partial))
+      .toMatchObject({ received: 200, frontier: frontier(2), ahead: { end: 200 } })
   })
 
   it('takes all of the order, its short last chunk included', async () => {
-    expect(await checkPartial(record, acked(330), data)).toMatchObject({ received: 330, frontier: frontier(4), ahead: { end: 330 } })
+    expect(await checkPartial(record, acked(330), data))
+      .toMatchObject({ received: 330, frontier: frontier(4), ahead: { end: 330 } })
   })
 
   it('asks again for what is missing, from the last whole chunk', async () => {
-    expect(await checkPartial(record, acked(300), data.slice(0, 250))).toMatchObject({ received: 200, frontier: frontier(2), ahead: { end: 250 } })
-    expect(await checkPartial(record, acked(300), data.slice(0, 99))).toMatchObject({ received: 0, frontier: frontier(0), ahead: { end: 99 } })
-    expect(await checkPartial(record, acked(300), new Uint8Array(0))).toMatchObject({ received: 0, frontier: frontier(0), ahead: { end: 0 } })
+    expect(await checkPartial(record, acked(300), data.slice(0, 250)))
+      .toMatchObject({ received: 200, frontier: frontier(2), ahead: { end: 250 } })
+    expect(await checkPartial(record, acked(300), data.slice(0, 99)))
+      .toMatchObject({ received: 0, frontier: frontier(0), ahead: { end: 99 } })
+    expect(await checkPartial(record, acked(300), new Uint8Array(0)))
+      .toMatchObject({ received: 0, frontier: frontier(0), ahead: { end: 0 } })
   })
 
   const chunk = (first: number, end: number): { body: Uint8Array; leaf: Uint8Array; end: number } => {

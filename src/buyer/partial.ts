@@ -59,7 +59,9 @@ export async function checkPartial(
     check: ({ body, leaf, end }) => {
       const from = end - body.length
       const same =
-        from < at ? equalBytes(leaf, leaves[Math.floor((from - received) / item.granularity)]!) : equalBytes(body.subarray(0, tail.length), tail)
+        from < at
+          ? equalBytes(leaf, leaves[Math.floor((from - received) / item.granularity)]!)
+          : equalBytes(body.subarray(0, tail.length), tail)
       if (!same) throw mismatch(`it differs in the chunk at byte ${from}`)
     },
   }

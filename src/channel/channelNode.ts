@@ -1,4 +1,5 @@
 import type { Signer } from 'ethers'
+import { address as addressRule, assertArguments, callback, clock as clockRule, connectedSigner, either, having, integer, listOf, logger, milliseconds, optional, seconds, store as storeRule } from '../core/argument.ts'
 import { fromHex, randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { claim } from '../core/chain/claim.ts'
 import type { TransactionCall } from '../core/chain/sender.ts'
@@ -241,6 +242,25 @@ const TICK = 1_000
 /** Milliseconds before an account that declined is asked again for a delegation. */
 const RENEW_PAUSE = 86_400_000
 
+const optionRules = {
+  signer: connectedSigner,
+  tokenNetwork: /* @__PURE__ */ either(addressRule, /* @__PURE__ */ listOf(addressRule, 1)),
+  store: /* @__PURE__ */ optional(storeRule),
+  transport: /* @__PURE__ */ having('a transport such as webSocketPeer()', 'connect'),
+  discovery: /* @__PURE__ */ optional(/* @__PURE__ */ having('a discovery such as staticDiscovery({})', 'find')),
+  fromBlock: /* @__PURE__ */ optional(/* @__PURE__ */ integer(0)),
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+  revealTimeout: /* @__PURE__ */ optional(seconds),
+  stallTimeout: /* @__PURE__ */ optional(seconds),
+  clockTolerance: /* @__PURE__ */ optional(seconds),
+  holdTime: /* @__PURE__ */ optional(seconds),
+  consent: /* @__PURE__ */ optional(callback),
+  acceptSwap: /* @__PURE__ */ optional(callback),
+  pollInterval: /* @__PURE__ */ optional(milliseconds),
+  clock: /* @__PURE__ */ optional(clockRule),
+  log: /* @__PURE__ */ optional(logger),
+}
+
 /**
  * Creates a node of the payment channel network and starts it.
  * @throws `NOT_DEPLOYED`, `BAD_ARGUMENT`, `STORE_LOCKED` for a second node on one store, `TRANSACTION_REJECTED`, `RPC_FAILED`.
@@ -252,6 +272,7 @@ const RENEW_PAUSE = 86_400_000
  * ```
  */
 export async function createChannelNode(options: ChannelNodeOptions): Promise<ChannelNode> {
+  assertArguments(options, optionRules, 'options')
   const { signer, transport, discovery, clock = systemClock, log = silentLogger, fees = NO_FEES, autoSettle = true } = options
   const tokenNetworks = typeof options.tokenNetwork === 'string' ? [options.tokenNetwork] : options.tokenNetwork
   assertArgument(tokenNetworks.length > 0, 'tokenNetwork', 'at least one address')

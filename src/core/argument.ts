@@ -97,6 +97,13 @@ export const milliseconds = /* @__PURE__ */ rule('a number of milliseconds from 
   (value) => typeof value === 'number' && value >= 0)
 export const provider = /* @__PURE__ */ having('an ethers provider, such as new JsonRpcProvider(url)', 'getNetwork', 'call', 'getBlock')
 export const signer = /* @__PURE__ */ having('an ethers signer, such as new Wallet(key, provider)', 'getAddress', 'signTypedData')
+/** A signer that reaches a chain. */
+export const connectedSigner = /* @__PURE__ */ rule('an ethers signer connected to a provider, such as new Wallet(key, provider)',
+  (value) => signer.holds(value) && provider.holds((value as { provider: unknown }).provider))
+/** A number of times; `Infinity` for any. */
+export const countless = /* @__PURE__ */ rule('a number of times from 0', (value) => value === Infinity || (Number.isSafeInteger(value) && Number(value) >= 0))
+/** Time in seconds. `Infinity` for ever. */
+export const seconds = /* @__PURE__ */ rule('a number of seconds from 0, such as 600', (value) => typeof value === 'number' && value >= 0)
 export const store = /* @__PURE__ */ having("a store, such as memoryStore() of 'sluice-sdk/store'", 'get', 'write', 'list', 'close')
 export const clock = /* @__PURE__ */ having('a clock with now() and sleep()', 'now', 'sleep')
 export const logger = /* @__PURE__ */ having('a logger with debug, info, warn and error', 'debug', 'info', 'warn', 'error')

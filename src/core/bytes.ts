@@ -32,7 +32,7 @@ export function fromHex(hex: string, size?: number, name = 'hex'): Uint8Array {
     out[i] = (high << 4) | low
   }
   if (wrong === 0) return out
-  throw new SluiceError('BAD_ARGUMENT', `${name} must be 0x and ${size === undefined ? 'pairs of' : String(2 * size)} hex digits`, {
+  throw new SluiceError('BAD_ARGUMENT', `${String(name)} must be 0x and ${size === undefined ? 'pairs of' : String(2 * size)} hex digits`, {
     details: { name: String(name), length: typeof hex === 'string' ? hex.length : undefined },
   })
 }

@@ -67,7 +67,10 @@ export interface SellerLimits {
   readonly orders: number
   /** Messages of one connection that wait to be taken. @default 1024 */
   readonly queuedMessages: number
-  /** Milliseconds until a buyer must have said hello, and for which a full seller ends no connection to make room. @default 10000 */
+  /**
+   * Milliseconds until a buyer must have said hello, and for which a full seller ends no connection to make room.
+   * @default 10000
+   */
   readonly helloTimeout: number
   /** Milliseconds that a connection may stay without an order. @default 60000 */
   readonly idleTimeout: number

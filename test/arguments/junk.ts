@@ -25,7 +25,9 @@ export const junk: fc.Arbitrary<unknown> = fc.oneof(
     () => new ArrayBuffer(8), () => Symbol('s'), () => () => { throw new RangeError('a callback of the caller') }, () => ({ then: 1 }),
     () => Object.create(null) as unknown, () => [hostile()], () => ({ id: hostile() }), () => new Error('given'), () => /x/,
   ).map((make) => make()),
-  fc.anything({ maxDepth: 2, withBigInt: true, withNullPrototype: true, withSparseArray: true, withTypedArray: true, withDate: true }),
+  fc.anything({
+    maxDepth: 2, withBigInt: true, withNullPrototype: true, withSparseArray: true, withTypedArray: true, withDate: true,
+  }),
 )
 
 /** Calls something, and tells what came out of it that no caller should meet; a promise is waited for, up to a time. */

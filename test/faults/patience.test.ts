@@ -49,7 +49,8 @@ test('a caller that takes its time over a chunk gets all of the data: the seller
   purchase.events.on('reconnect', ({ reason }) => void (reason === 'PAYMENT_LATE' && late++))
   for await (const part of purchase) {
     parts.push(part)
-    if (parts.length === 3) await new Promise((resolve) => setTimeout(resolve, 1500)) // what the seller's patience is to be less than
+    // Longer than the seller's patience.
+    if (parts.length === 3) await new Promise((resolve) => setTimeout(resolve, 1500))
   }
   expect(Buffer.compare(Buffer.concat(parts), data)).toBe(0)
   expect(late).toBeGreaterThan(0)

@@ -4,6 +4,7 @@
  * @module
  */
 import { SigningKey, type Signer } from 'ethers'
+import { address as addressRule, amount, assertArguments, callback, clock as clockRule, connectedSigner, having, integer, listOf, logger, milliseconds, optional, seconds, shape, store as storeRule } from '../../core/argument.ts'
 import { assertContract } from '../../contracts/assertContract.ts'
 import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
 import { towerDepositInterface } from '../../contracts/towerDeposit.ts'
@@ -138,6 +139,24 @@ const ANSWER_GAS = 150_000n
 const FEE_LASTS = 60_000
 const NO_ADDRESS: Hex = `0x${'00'.repeat(20)}`
 
+const optionRules = {
+  signer: connectedSigner,
+  tokenNetworks: listOf(addressRule, 1),
+  store: storeRule,
+  transport: having('a transport such as await listenWebSocketPeer()', 'connect'),
+  minReward: optional(amount(128)),
+  minGain: optional(shape('amounts by token network', {})),
+  admit: optional(callback),
+  maxDuration: optional(seconds),
+  maxAppointments: optional(integer(1)),
+  maxPerClient: optional(integer(1)),
+  fromBlock: optional(integer(0)),
+  confirmations: optional(integer(1)),
+  pollInterval: optional(milliseconds),
+  clock: optional(clockRule),
+  log: optional(logger),
+}
+
 /**
  * Creates a watchtower and starts it. It answers a closing as soon as its block is deep enough, and again whenever
  * an older proof stands there, until the challenge period ends.
@@ -149,6 +168,7 @@ const NO_ADDRESS: Hex = `0x${'00'.repeat(20)}`
  * ```
  */
 export async function createTower(options: TowerOptions): Promise<Tower> {
+  assertArguments(options, optionRules, 'options')
   const { signer, store, transport, admit, minReward = 0n, clock = systemClock, log = silentLogger } = options
   const { freeGas = 3_000_000n, minGain = {} } = options
   const { maxDuration = 90 * 86_400, maxAppointments = 10_000, maxPerClient = 1_000, pollInterval } = options

@@ -86,7 +86,9 @@ describe('what is hashed', () => {
     expect(() => leafHash({ ...lock, ...changes })).toThrow(badArgument)
     expect(() => encodeLocks({ locks: new Map([[0, { ...lock, ...changes }]]), numbers: [0] })).toThrow(badArgument)
   })
-  it.each([{ nonce: 2 ** 53 }, { nonce: -1 }, { transferred: 1n << 128n }, { transferred: -1n }, { locked: 1n << 128n }, { locked: -1n }])(
+  it.each([
+    { nonce: 2 ** 53 }, { nonce: -1 }, { transferred: 1n << 128n }, { transferred: -1n }, { locked: 1n << 128n }, { locked: -1n },
+  ])(
     'refuses a proof with %o',
     (changes) => expect(() => digests.BalanceProof({ ...proof, ...changes })).toThrow(badArgument),
   )

@@ -15,7 +15,8 @@ export interface LogMatch {
 export function mayHoldLogs(bloom: string, { address = [], topics = [] }: LogMatch): boolean {
   if (!/^0x[0-9a-f]{512}$/i.test(bloom)) return false
   const bits = fromHex(bloom)
-  const holdsOne = (choice: readonly string[]): boolean => choice.length === 0 || choice.some((each) => holds(bits, fromHex(each)))
+  const holdsOne = (choice: readonly string[]): boolean =>
+    choice.length === 0 || choice.some((each) => holds(bits, fromHex(each)))
   const parts = [address, ...topics].map((part) => (typeof part === 'string' ? [part] : part ?? []))
   return bits.some((byte) => byte !== 0) && parts.every(holdsOne)
 }

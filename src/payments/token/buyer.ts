@@ -3,6 +3,7 @@
  * @module
  */
 import type { Signer } from 'ethers'
+import { address as addressRule, assertArguments, clock as clockRule, connectedSigner, integer, logger, optional, shape, store as storeRule } from '../../core/argument.ts'
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { DataTradeDomain } from '../../contracts/typedData.ts'
 import type { Hex } from '../../core/bytes.ts'
@@ -45,8 +46,18 @@ export interface TokenPayer extends Payer {
   close(): Promise<void>
 }
 
+const optionRules = {
+  signer: connectedSigner,
+  domain: /* @__PURE__ */ shape('what dataTradeDomain() returns', { verifyingContract: addressRule }),
+  store: storeRule,
+  clock: clockRule,
+  log: logger,
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+}
+
 /** Creates the payer of an account. @throws `RPC_FAILED`, `WRONG_CHAIN`. */
 export async function createTokenPayer(options: TokenPayerOptions): Promise<TokenPayer> {
+  assertArguments(options, optionRules, 'options')
   const { signer, domain, store, clock, log, confirmations = 1 } = options
   const provider = signer.provider!
   const to = domain.verifyingContract

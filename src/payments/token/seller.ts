@@ -4,6 +4,7 @@
  * @module
  */
 import { zeroPadValue, type Signer } from 'ethers'
+import { address as addressRule, assertArguments, clock as clockRule, connectedSigner, integer, logger, optional, shape, store as storeRule } from '../../core/argument.ts'
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { Order } from '../../contracts/order.ts'
 import { dataTradeDigests, type DataTradeDomain } from '../../contracts/typedData.ts'
@@ -118,8 +119,18 @@ interface Voucher {
   readonly signature: Uint8Array
 }
 
+const optionRules = {
+  signer: connectedSigner,
+  domain: /* @__PURE__ */ shape('what dataTradeDomain() returns', { verifyingContract: addressRule }),
+  store: storeRule,
+  clock: clockRule,
+  log: logger,
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+}
+
 /** Takes orders paid in ETH or tokens, and takes up those of an earlier run. @throws `RPC_FAILED`, `STORE_CORRUPT`. */
 export async function tokenPayments(options: TokenPaymentsOptions): Promise<TokenPayments> {
+  assertArguments(options, optionRules, 'options')
   const {
     signer,
     domain,
