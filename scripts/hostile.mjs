@@ -2,6 +2,13 @@
  * Runs the hostile model of payment channels: `npm run hostile -- [--runs 1000] [--seed N] [--theme T] [--trace] [--first]`,
  * or without one of the guards against what it must find: `--without stalled-unlock`. Ends with 1 if somebody has lost.
  *
+ * | guard | without it |
+ * | --- | --- |
+ * | `list-key` | the key of a list of secrets passes for a secrethash: a mediator pays a lock that it can't claim |
+ * | `signed-steps` | steps of a hash chain are taken out of what towers and relayers send |
+ * | `stalled-unlock` | a mediator that sees no blocks pays for a secret that is worth nothing to it any more |
+ * | `closing-steps` | steps that come when a closing is signed are told as paid, and never are |
+ *
  * The model and the library are bundled into one file first: nothing is loaded while a run goes on, so a seed repeats it exactly.
  * @module
  */
@@ -19,7 +26,23 @@ const root = fileURLToPath(new URL('../', import.meta.url))
  * @typedef {readonly [file: string, from: string, to: string]} Change
  * @type {Record<string, { readonly says: string, readonly theme: string, readonly changes: readonly Change[] }>}
  */
-export const guards = {
+const guards = {
+  'list-key': {
+    says: 'the key of a list of secrets in the secret registry counts for no secret',
+    theme: 'lists',
+    changes: [
+      ['src/contracts/solidity/SecretRegistry.sol', 'mul(time, iszero(shr(255, time)))', 'shr(1, shl(1, time))'],
+    ],
+  },
+  'signed-steps': {
+    says: 'the steps of a hash chain are signed with a closing or an update, and more steps of a proof replace fewer',
+    theme: 'chains',
+    changes: [
+      ['src/contracts/solidity/TokenNetwork.sol', 'steps.length == 0 ? bytes32(0) : keccak256(steps)', 'bytes32(steps.length * 0)'],
+      ['src/contracts/solidity/TokenNetwork.sol', '&& !_paysMore(shown, fromCloser)', '|| _paysMore(shown, fromCloser) && shown.nonce == 0'],
+      ['src/contracts/channelTypes.ts', 'steps.length === 0 ? NO_HASH', 'steps.length >= 0 ? NO_HASH'],
+    ],
+  },
   'stalled-unlock': {
     says: 'a mediator pays for a secret only while it is certain that it can use it itself',
     theme: 'blind',
@@ -46,7 +69,7 @@ const deployed = ['SecretRegistry', 'TokenNetworkRegistry', 'TowerDeposit']
  * @param {string | undefined} without
  * @returns {Promise<{ program: string, remove: () => void }>}
  */
-export async function bundleModel(without) {
+async function bundleModel(without) {
   const guard = without === undefined ? undefined : guards[without]
   if (without !== undefined && !guard) throw new Error(`--without takes one of ${Object.keys(guards).join(', ')}`)
   const changed = (path, text) => {

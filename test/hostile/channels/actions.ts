@@ -168,9 +168,10 @@ const actions: readonly Action[] = [
     name: 'reveal',
     weight: 12,
     async run(world) {
-      const by = anyNeighbour(world)
+      const able = world.neighbours.filter((each) => claimable(world, each).length > 0)
+      if (able.length === 0) return
+      const by = world.draws.pick(able)
       const locks = claimable(world, by)
-      if (locks.length === 0) return
       const some = world.draws.once(2) ? locks : [world.draws.pick(locks)]
       world.note(`${by.name} reveals ${some.length > 3 ? some.length : some.map(({ secrethash }) => short(secrethash)).join(', ')}`)
       for (const each of some) reveal(world, by, each)
