@@ -126,12 +126,13 @@ export function assertArguments(values: unknown, rules: Readonly<Record<string, 
     } catch {
       // A getter or a proxy that throws is no value either.
     }
-    if (!fits) throw refusal(where === undefined ? name : `${where}.${name}`, expected, value)
+    if (!fits) throw refusal(name, expected, value, where)
   }
 }
 
-function refusal(name: string, expected: string, value: unknown): SluiceError {
-  return new SluiceError('BAD_ARGUMENT', `${name} must be ${expected}; it is ${kindOf(value)}`, { details: { name } })
+function refusal(name: string, expected: string, value: unknown, where?: string): SluiceError {
+  const full = where === undefined ? name : `${where}.${name}`
+  return new SluiceError('BAD_ARGUMENT', `${full} must be ${expected}; it is ${kindOf(value)}`, { details: { name } })
 }
 
 /** What a value is, in words, without what is in it: it could be a key. */

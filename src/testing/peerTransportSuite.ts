@@ -175,7 +175,7 @@ export function peerTransportSuite(
     test('refuses a link that its handler throws at, and goes on with the next', async (peers) => {
       const { host, guest } = peers
       host.accept(() => {
-        throw new Error('no more guests tonight')
+        throw new SluiceError('OVERLOADED', 'no more guests tonight')
       })
       expect(await listen(await guest.connect(host.endpoint!, {})).closed).toEqual({ code: 1008, reason: 'no more guests tonight' })
       const [mine, theirs] = await link(peers)

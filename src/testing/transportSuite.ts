@@ -1,4 +1,5 @@
 import { equalBytes } from '../core/bytes.ts'
+import { SluiceError } from '../core/errors.ts'
 import { HIGH_WATER_MARK, type CloseReason, type Packet, type Receiver, type Transport } from '../protocol/transport.ts'
 import { assertSuite, type TestRunner } from './suite.ts'
 
@@ -143,7 +144,7 @@ export function transportSuite(
       b.receive({
         packet: () => {
           handed++
-          throw new Error('chunk 7 is not what was ordered')
+          throw new SluiceError('BAD_MESSAGE', 'chunk 7 is not what was ordered')
         },
         closed: (reason) => resolve(reason),
       })
