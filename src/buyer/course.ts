@@ -278,9 +278,18 @@ export function createCourse(
    */
   const park = (why: string): void => {
     parked = why
+    if (paying && !(record.payment === 'token' && record.mode === 'onchain')) void giveUpPayment(paying, why)
     void Promise.resolve(tail)
       .catch(() => {})
       .then(unpark)
+  }
+
+  /** A payment that is under way when the seller gives up is waited for a little; one on chain, as long as the chain takes. */
+  const giveUpPayment = async (current: Promise<void>, why: string): Promise<void> => {
+    await clock.sleep(OVERDUE_PAYMENT, watching.signal).catch(() => {})
+    if (paying === current && parked !== undefined && !over) {
+      failWith(refusal({ code: why, message: `no payment came in time; order ${id} can be resumed` }))
+    }
   }
 
   const unpark = (): void => {
@@ -559,6 +568,9 @@ const FAREWELL_DELAY = 250
 
 /** What ends an order: the caller's will, or a seller that broke the rules. */
 const FINAL: ReadonlySet<string> = new Set(['ABORTED', 'WRONG_CHUNK', 'BAD_SIGNATURE', 'UNEXPECTED_MESSAGE'])
+
+/** Milliseconds that a payment of ours may take beyond the seller's patience. */
+const OVERDUE_PAYMENT = 5000
 
 /** Why a seller ends a stream whose order can go on: it waited long enough. */
 const LATE: ReadonlySet<string> = new Set(['PAYMENT_LATE', 'TIMEOUT'])
