@@ -1,3 +1,4 @@
+import { SluiceError } from '../core/errors.ts'
 import type { PeerTransport } from '../protocol/peer.ts'
 import type { CloseReason, Packet, Transport } from '../protocol/transport.ts'
 import { assertSuite, codeOf, type TestRunner } from './suite.ts'
