@@ -49,6 +49,14 @@ const typescript = {
   },
 }
 
+/** Other people's code, without its blanks and comments but for licences: nobody reads it here. */
+const slim = async code => (await transform(code, { loader: 'js', target: 'es2022', minifyWhitespace: true, legalComments: 'inline' })).code
+
+const slimPackages = {
+  name: 'slim-packages',
+  transform: async (code, id) => (/node_modules.*\.[mc]?js$/.test(id) ? { code: await slim(code), map: null } : null),
+}
+
 /** Nothing of tweetnacl's that we call draws random numbers, and browsers run it too. */
 const withoutRandomness = {
   name: 'without-randomness',
@@ -77,7 +85,7 @@ const convert = {
       onLog: (level, log, handle) => level !== 'warn' || log.code === 'CIRCULAR_DEPENDENCY' || handle(level, log),
     })
     const { output } = await bundle.generate({ format: 'es', exports: 'named' })
-    return { code: output[0].code, moduleSideEffects: false }
+    return { code: await slim(output[0].code), moduleSideEffects: false }
   },
 }
 
@@ -116,7 +124,7 @@ export default [
   {
     input: { ...sources, ...platformSources },
     external: id => isExternal(id) && !isFrom(bundledInCommonJs, id),
-    plugins: [nodeResolve(), typescript],
+    plugins: [nodeResolve(), slimPackages, typescript],
     treeshake,
     onLog,
     output: {

@@ -7,12 +7,14 @@
  * @module
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
-import { dirname, extname, join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { buildSync } from 'esbuild'
 import { ZeroAddress } from 'ethers'
 import { tokenNetworkRegistryContract } from '../src/contracts/tokenNetworkRegistry.ts'
 import { launchChromium } from '../src/testing/chromium.ts'
@@ -27,9 +29,9 @@ const specifiers = Object.keys(entries).map(subpath => `sluice-sdk${subpath.slic
 const browserSpecifiers = specifiers.filter((_, index) => Object.values(entries)[index].runs === 'any')
 
 /** Runs a program in the project and returns what it prints; a failure ends the test and shows everything. */
-function run(command, args, { cwd = project, env: more = {} } = {}) {
+function run(command, args, { cwd = project } = {}) {
   // The conditions that this script runs under would make its children look for the source.
-  const env = { ...process.env, NODE_OPTIONS: '', ...more }
+  const env = { ...process.env, NODE_OPTIONS: '' }
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: 'utf8', shell: process.platform === 'win32' })
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed\n${error ?? ''}${stdout}${stderr}`)
   return stdout
@@ -43,6 +45,16 @@ function write(files) {
 }
 
 const install = (...args) => run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...args])
+/** Installs what not every machine can; says so when it doesn't. */
+function tryInstall(name) {
+  try {
+    install('-D', name)
+    return true
+  } catch {
+    console.log(`- ${name} does not install here: skipped`)
+    return false
+  }
+}
 const versioned = names => names.map(name => `${name}@${devDependencies[name]}`)
 const done = what => console.log(`✓ ${what}`)
 
@@ -140,6 +152,48 @@ async function inBrowser() {
   done('Vite app in a browser')
 }
 
+const esbuild = format => path =>
+  buildSync({ absWorkingDir: project, entryPoints: ['bundled.mjs'], bundle: true, platform: 'node', format, outfile: path, logLevel: 'error' })
+
+/** Runs a bundler's own interface in the project, which has the bundler. */
+const script = text => path => {
+  write({ 'build.mjs': text(JSON.stringify({ folder: dirname(path), file: basename(path) })) })
+  run(process.execPath, ['build.mjs'])
+}
+
+/** What bundles an application for Node, in one file. */
+const bundlers = {
+  'esbuild, ES module': { file: 'esbuild.mjs', bundle: esbuild('esm') },
+  'esbuild, CommonJS': { file: 'esbuild.cjs', bundle: esbuild('cjs') },
+  'Vite, server side': {
+    file: 'vite.mjs',
+    bundle: script(at => `import { build } from 'vite'
+const { folder, file } = ${at}
+await build({
+  configFile: false, logLevel: 'error', ssr: { noExternal: true },
+  build: { ssr: 'bundled.mjs', outDir: folder, emptyOutDir: false, rollupOptions: { output: { entryFileNames: file, codeSplitting: false } } },
+})`),
+  },
+  'webpack': {
+    file: 'webpack.cjs',
+    // Where a module lay when it was bundled, as its `import.meta.url`: the packages are found there.
+    remembers: true,
+    bundle: script(at => `import webpack from 'webpack'
+const { folder, file } = ${at}
+webpack({
+  mode: 'production', target: 'node', entry: './bundled.mjs', output: { path: folder, filename: file },
+  plugins: [new webpack.optimize.LimitChunkCountPlugin({ maxChunks: 1 })],
+}, (error, stats) => {
+  if (!error && !stats.hasErrors()) return
+  console.error(error ?? stats.toString('errors-only'))
+  process.exitCode = 1
+})`),
+  },
+}
+
+/** For programs on the chain, which stands still while this process waits for another and reads nothing. */
+const runAsync = promisify(execFile)
+
 /** Bundles a program for Node in each format, and runs it beside the packages and away from them. */
 async function inBundles() {
   const devnet = await startDevnet()
@@ -155,16 +209,16 @@ async function inBundles() {
       'bundled.mjs': `import { trade } from './trade.mjs'
 trade(JSON.parse(process.env.CHAIN)).then(report => console.log(JSON.stringify(report)), error => { console.error(error); process.exitCode = 1 })`,
     })
-    for (const [format, file] of [['esm', 'bundle.mjs'], ['cjs', 'bundle.cjs']]) {
-      for (const [folder, curve, store] of [[project, 'tiny', 'works'], [away, 'ethers', 'STORE_FAILED']]) {
-        run(process.execPath, ['node_modules/esbuild/bin/esbuild', 'bundled.mjs', '--bundle', '--platform=node', `--format=${format}`,
-          `--outfile=${join(folder, file)}`, '--log-level=error'])
+    for (const [name, { file, bundle, remembers = false }] of Object.entries(bundlers)) {
+      const bare = remembers ? ['tiny', 'works'] : ['ethers', 'STORE_FAILED']
+      for (const [folder, curve, store] of [[project, 'tiny', 'works'], [away, ...bare]]) {
+        bundle(join(folder, file))
         const CHAIN = JSON.stringify({ url: devnet.url, dataTrade, tokenNetwork, fromBlock, folder })
-        const report = JSON.parse(run(process.execPath, [file], { cwd: folder, env: { CHAIN } }))
+        const report = JSON.parse((await runAsync(process.execPath, [file], { cwd: folder, env: { ...process.env, NODE_OPTIONS: '', CHAIN }, timeout: 120_000 })).stdout)
         const expected = { curve, bytes: 600_000, paid: 'done', store, exchange: store, native: curve, clients: 'function,function' }
-        assert.deepEqual(report, expected)
+        assert.deepEqual(report, expected, name)
       }
-      done(`esbuild bundle for Node, ${format}: beside its packages and away from them`)
+      done(`${name}: a bundle for Node trades, beside its packages and away from them`)
     }
   } finally {
     rmSync(away, { recursive: true, force: true })
@@ -180,9 +234,10 @@ try {
   done(`${tarball} installed`)
   // Before anything else is installed, so that a dependency that the package forgot to name is missed.
   inNode()
-  install('-D', ...versioned(['typescript', '@types/node', 'vite', 'esbuild']))
+  install('-D', ...versioned(['typescript', '@types/node', 'vite']))
   inTypeScript()
   await inBrowser()
+  tryInstall('webpack@5') || delete bundlers.webpack
   await inBundles()
 } finally {
   rmSync(project, { recursive: true, force: true })

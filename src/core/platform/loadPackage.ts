@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module'
+import nodeModule from 'node:module'
 import { isAbsolute } from 'node:path'
 import { SluiceError } from '../errors.ts'
 
@@ -14,7 +14,8 @@ export function loadPackage<T>(name: string): T {
   let missing: unknown
   for (const from of places()) {
     try {
-      return createRequire(from)(name) as T
+      // By its full name: webpack would put something of its own in the place of a bare `createRequire`.
+      return nodeModule.createRequire(from)(name) as T
     } catch (cause) {
       if (!isMissing(cause)) throw cause
       missing ??= cause
