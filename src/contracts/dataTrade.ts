@@ -1,7 +1,5 @@
-import { type ContractRunner, Interface } from 'ethers'
-import { computeFrom } from '../core/argument.ts'
+import { Contract, type ContractRunner, Interface } from 'ethers'
 import type { Hex } from '../core/bytes.ts'
-import { contractAt } from './contractAt.ts'
 import { dataTradeFragments } from './generated/dataTradeFragments.ts'
 import type { DataTrade, DataTradeInterface } from './generated/types/DataTrade.ts'
 import type { Order } from './order.ts'
@@ -25,7 +23,7 @@ export type OrderState = (typeof orderStates)[number]
  * ```
  */
 export function dataTradeContract(address: string, runner?: ContractRunner | null): DataTrade {
-  return contractAt<DataTrade>(address, dataTradeInterface, runner)
+  return new Contract(address, dataTradeInterface, runner) as unknown as DataTrade
 }
 
 /** The terms of an order as the contract's calls and its `OrderCreated` event give them. */
@@ -35,10 +33,6 @@ export type OrderStruct = {
 
 /** The terms of an order out of what ethers decoded. */
 export function orderFromStruct(struct: OrderStruct): Order {
-  return computeFrom('struct', 'an order as DataTrade.sol has it', () => orderOf(struct))
-}
-
-function orderOf(struct: OrderStruct): Order {
   const { buyer, seller, token, ackSigner, price, totalData, chunks, dataRoot, deadline, salt } = struct
   return {
     buyer,

@@ -1,4 +1,3 @@
-import { amount, assertArguments } from '../core/argument.ts'
 import { SluiceError } from '../core/errors.ts'
 
 /** Where Sluice's contracts are on one chain. */
@@ -41,7 +40,6 @@ export const deployments: Readonly<Record<string, Deployment>> = {}
  * @throws `NOT_DEPLOYED` if there is none.
  */
 export function deployment(chainId: bigint): Deployment {
-  assertArguments({ chainId }, { chainId: amount(256) })
   const found = Object.hasOwn(deployments, String(chainId)) ? deployments[String(chainId)] : undefined
   if (found) return found
   throw new SluiceError(

@@ -1,5 +1,4 @@
-import { type ContractRunner, Interface } from 'ethers'
-import { contractAt } from './contractAt.ts'
+import { Contract, type ContractRunner, Interface } from 'ethers'
 import { evidenceFragments } from './generated/evidenceFragments.ts'
 import type { Evidence, EvidenceInterface } from './generated/types/Evidence.ts'
 
@@ -15,5 +14,5 @@ export const evidenceInterface: EvidenceInterface = /* @__PURE__ */ new Interfac
  * ```
  */
 export function evidenceContract(address: string, runner?: ContractRunner | null): Evidence {
-  return contractAt<Evidence>(address, evidenceInterface, runner)
+  return new Contract(address, evidenceInterface, runner) as unknown as Evidence
 }

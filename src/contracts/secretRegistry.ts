@@ -1,5 +1,4 @@
-import { type ContractRunner, Interface } from 'ethers'
-import { contractAt } from './contractAt.ts'
+import { Contract, type ContractRunner, Interface } from 'ethers'
 import { secretRegistryFragments } from './generated/secretRegistryFragments.ts'
 import type { SecretRegistry, SecretRegistryInterface } from './generated/types/SecretRegistry.ts'
 
@@ -17,5 +16,5 @@ export const secretRegistryInterface: SecretRegistryInterface = /* @__PURE__ */ 
  * ```
  */
 export function secretRegistryContract(address: string, runner?: ContractRunner | null): SecretRegistry {
-  return contractAt<SecretRegistry>(address, secretRegistryInterface, runner)
+  return new Contract(address, secretRegistryInterface, runner) as unknown as SecretRegistry
 }

@@ -1,5 +1,4 @@
-import { type ContractRunner, Interface } from 'ethers'
-import { contractAt } from './contractAt.ts'
+import { Contract, type ContractRunner, Interface } from 'ethers'
 import { tokenNetworkCallFragments } from './generated/tokenNetworkCallFragments.ts'
 import { tokenNetworkViewFragments } from './generated/tokenNetworkViewFragments.ts'
 import type { TokenNetwork, TokenNetworkInterface } from './generated/types/TokenNetwork.ts'
@@ -20,5 +19,5 @@ export const tokenNetworkInterface: TokenNetworkInterface = /* @__PURE__ */ new 
  * ```
  */
 export function tokenNetworkContract(address: string, runner?: ContractRunner | null): TokenNetwork {
-  return contractAt<TokenNetwork>(address, tokenNetworkInterface, runner)
+  return new Contract(address, tokenNetworkInterface, runner) as unknown as TokenNetwork
 }

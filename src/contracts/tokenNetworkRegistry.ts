@@ -1,5 +1,4 @@
-import { type ContractRunner, Interface } from 'ethers'
-import { contractAt } from './contractAt.ts'
+import { Contract, type ContractRunner, Interface } from 'ethers'
 import { tokenNetworkRegistryFragments } from './generated/tokenNetworkRegistryFragments.ts'
 import type { TokenNetworkRegistry, TokenNetworkRegistryInterface } from './generated/types/TokenNetworkRegistry.ts'
 
@@ -17,5 +16,5 @@ export const tokenNetworkRegistryInterface: TokenNetworkRegistryInterface = /* @
  * ```
  */
 export function tokenNetworkRegistryContract(address: string, runner?: ContractRunner | null): TokenNetworkRegistry {
-  return contractAt<TokenNetworkRegistry>(address, tokenNetworkRegistryInterface, runner)
+  return new Contract(address, tokenNetworkRegistryInterface, runner) as unknown as TokenNetworkRegistry
 }

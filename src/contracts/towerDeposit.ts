@@ -1,5 +1,4 @@
-import { type ContractRunner, Interface } from 'ethers'
-import { contractAt } from './contractAt.ts'
+import { Contract, type ContractRunner, Interface } from 'ethers'
 import { towerDepositFragments } from './generated/towerDepositFragments.ts'
 import type { TowerDeposit, TowerDepositInterface } from './generated/types/TowerDeposit.ts'
 
@@ -17,5 +16,5 @@ export const towerDepositInterface: TowerDepositInterface = /* @__PURE__ */ new 
  * ```
  */
 export function towerDepositContract(address: string, runner?: ContractRunner | null): TowerDeposit {
-  return contractAt<TowerDeposit>(address, towerDepositInterface, runner)
+  return new Contract(address, towerDepositInterface, runner) as unknown as TowerDeposit
 }

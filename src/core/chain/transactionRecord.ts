@@ -7,8 +7,7 @@ import type { Fees } from './fees.ts'
 export interface TransactionRecord {
   readonly label: string
   readonly key: string | undefined
-  /** Null for one that creates a contract. */
-  readonly to: string | null
+  readonly to: string
   readonly data: string
   readonly value: bigint
   readonly gasLimit: bigint

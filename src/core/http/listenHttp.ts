@@ -3,7 +3,6 @@ import { createServer, type Server } from 'node:http'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { utf8 } from '../bytes.ts'
-import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
 import type { HttpService } from './httpService.ts'
 import { wholeText } from './wholeAnswer.ts'
@@ -17,7 +16,7 @@ export interface ListenHttpOptions {
 }
 
 /** A service on a port. */
-export interface HttpListener extends AsyncCloseable {
+export interface HttpListener {
   /** Where it is reached, such as `http://127.0.0.1:5001`. */
   readonly url: string
   readonly port: number
@@ -56,7 +55,6 @@ export async function listenHttp(
   await listening(server, port, host)
   const { address, family, port: bound } = server.address() as AddressInfo
   return {
-    ...closes,
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}`,
     port: bound,
     close: () =>

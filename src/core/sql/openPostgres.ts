@@ -1,5 +1,4 @@
 import pg from 'pg'
-import { assertArguments, integer, optional, text } from '../argument.ts'
 import { createSql, type Sql } from './sql.ts'
 
 /** Options of {@link openPostgres}. */
@@ -23,9 +22,7 @@ const CONNECT_TIMEOUT = 30_000
  *
  * No connection is made before the first statement.
  */
-export function openPostgres<DB>(options: PostgresOptions): Sql<DB> {
-  assertArguments(options, { url: text(1), pool: optional(integer(1, 10_000)) }, 'options')
-  const { url, pool: max = 10 } = options
+export function openPostgres<DB>({ url, pool: max = 10 }: PostgresOptions): Sql<DB> {
   const pool = new pg.Pool({
     connectionString: url,
     max,

@@ -1,5 +1,4 @@
 import type { AbstractLevel } from 'abstract-level'
-import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
 import { decodeKey, encodeKey, prefixEnd } from './key.ts'
 import type { Store, StoreChange } from './store.ts'
@@ -25,7 +24,7 @@ interface Write {
  * Writes go out with `sync: true`, one batch at a time; what is written meanwhile shares the next batch, and so its
  * fsync. After a write has failed, the medium's state is unknown: the store refuses further writes until it is reopened.
  */
-export function levelStore<Format>(database: AbstractLevel<Format>, options: LevelStoreOptions = {}): Store & AsyncCloseable {
+export function levelStore<Format>(database: AbstractLevel<Format>, options: LevelStoreOptions = {}): Store {
   const { name = 'the store' } = options
   const encoding = { keyEncoding: 'view', valueEncoding: 'view' } as const
   let waiting: Write[] = []
@@ -68,7 +67,6 @@ export function levelStore<Format>(database: AbstractLevel<Format>, options: Lev
   }
 
   return {
-    ...closes,
     async get(key) {
       assertOpen()
       const encoded = encodeKey(key)

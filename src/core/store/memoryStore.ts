@@ -1,5 +1,4 @@
-import { type AsyncCloseable, closes } from '../dispose.ts'
-import { assertArgument, SluiceError } from '../errors.ts'
+import { SluiceError } from '../errors.ts'
 import { assertKey } from './key.ts'
 import type { Store } from './store.ts'
 
@@ -11,8 +10,7 @@ const owned = new WeakSet<Map<string, Uint8Array>>()
  * @param entries where the entries live; pass the map of a closed store to open it again.
  * @throws `STORE_LOCKED` while another store has the map open.
  */
-export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store & AsyncCloseable {
-  assertArgument(entries instanceof Map, 'entries', 'a Map from text to bytes')
+export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store {
   if (owned.has(entries)) throw new SluiceError('STORE_LOCKED', 'another memory store has this map open: close it first')
   owned.add(entries)
   let open = true
@@ -21,7 +19,6 @@ export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store
   }
 
   return {
-    ...closes,
     async get(key) {
       assertOpen()
       assertKey(key)

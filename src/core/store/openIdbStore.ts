@@ -1,5 +1,4 @@
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
-import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
 import { decodeKey, encodeKey, prefixEnd } from './key.ts'
 import type { Store } from './store.ts'
@@ -19,7 +18,7 @@ const PAGE = 128
  * @throws `STORE_LOCKED` if another tab has it open, `STORE_FAILED` if the browser has no Web Locks (a page that isn't
  * served over https or localhost) or refuses the database.
  */
-export async function openIdbStore(name: string): Promise<Store & AsyncCloseable> {
+export async function openIdbStore(name: string): Promise<Store> {
   const details = { store: name }
   const unlock = await lock(name)
   let db: IDBPDatabase<Schema>
@@ -50,7 +49,6 @@ export async function openIdbStore(name: string): Promise<Store & AsyncCloseable
     new SluiceError('STORE_FAILED', `the store ${name} could not be ${what}`, { cause, details })
 
   return {
-    ...closes,
     async get(key) {
       assertOpen()
       const encoded = encodeKey(key)

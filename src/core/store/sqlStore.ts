@@ -1,6 +1,5 @@
 import { sql as statement } from 'kysely'
 import { type Clock, systemClock } from '../clock.ts'
-import { type AsyncCloseable, closes } from '../dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../errors.ts'
 import { type Logger, silentLogger } from '../log.ts'
 import { migrate, type Migration } from '../sql/migrate.ts'
@@ -59,7 +58,7 @@ interface Write {
  * store refuses further writes until it is reopened.
  * @throws `STORE_LOCKED` while somebody has it open, `STORE_FAILED`.
  */
-export async function sqlStore<DB>(sql: Sql<DB>, name: string, options: SqlStoreOptions = {}): Promise<Store & AsyncCloseable> {
+export async function sqlStore<DB>(sql: Sql<DB>, name: string, options: SqlStoreOptions = {}): Promise<Store> {
   const { lease = 30_000, onBroken, clock = systemClock, log = silentLogger } = options
   assertArgument(name.length > 0 && name.length <= 1000 && !name.includes('\0'), 'name', '1 to 1000 characters')
   assertArgument(Number.isSafeInteger(lease) && lease > 0, 'lease', 'whole milliseconds above zero')
@@ -80,7 +79,6 @@ export async function sqlStore<DB>(sql: Sql<DB>, name: string, options: SqlStore
   const renewing = renew()
 
   return {
-    ...closes,
     async get(key) {
       assertOpen()
       const encoded = encodeKey(key)

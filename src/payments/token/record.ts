@@ -5,7 +5,6 @@
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { revertCode } from '../../core/chain/revert.ts'
-import type { SentReceipt } from '../../core/chain/sender.ts'
 import type { OpenedOrder, RecoveryChain } from './recovery.ts'
 
 type Chain = Pick<RecoveryChain, 'to' | 'sender'>
@@ -35,7 +34,7 @@ export async function topUp(
   amount: bigint,
   value: bigint,
   signal: AbortSignal | undefined,
-): Promise<SentReceipt> {
+): Promise<void> {
   const data = dataTradeInterface.encodeFunctionData('topUp', [order, amount])
-  return sender.send({ to, data, value }, { label: `top up order ${id}`, signal })
+  await sender.send({ to, data, value }, { label: `top up order ${id}`, signal })
 }

@@ -25,21 +25,13 @@ import type {
 
 export interface SecretRegistryInterface extends Interface {
   getFunction(
-    nameOrSignature:
-      | "listRevealedAt"
-      | "registerSecrets"
-      | "revealTimes"
-      | "revealedAt"
+    nameOrSignature: "registerSecrets" | "revealTimes" | "revealedAt"
   ): FunctionFragment;
 
   getEvent(
     nameOrSignatureOrTopic: "SecretRevealed" | "SecretsRegistered"
   ): EventFragment;
 
-  encodeFunctionData(
-    functionFragment: "listRevealedAt",
-    values: [BytesLike]
-  ): string;
   encodeFunctionData(
     functionFragment: "registerSecrets",
     values: [BytesLike[]]
@@ -53,10 +45,6 @@ export interface SecretRegistryInterface extends Interface {
     values: [BytesLike]
   ): string;
 
-  decodeFunctionResult(
-    functionFragment: "listRevealedAt",
-    data: BytesLike
-  ): Result;
   decodeFunctionResult(
     functionFragment: "registerSecrets",
     data: BytesLike
@@ -137,38 +125,29 @@ export interface SecretRegistry extends BaseContract {
     event?: TCEvent
   ): Promise<this>;
 
-  listRevealedAt: TypedContractMethod<[key: BytesLike], [bigint], "view">;
-
   registerSecrets: TypedContractMethod<
     [secrets: BytesLike[]],
     [string],
     "nonpayable"
   >;
 
-  revealTimes: TypedContractMethod<
-    [secrethashes: BytesLike[]],
-    [bigint[]],
-    "view"
-  >;
+  revealTimes: TypedContractMethod<[keys: BytesLike[]], [bigint[]], "view">;
 
-  revealedAt: TypedContractMethod<[secrethash: BytesLike], [bigint], "view">;
+  revealedAt: TypedContractMethod<[key: BytesLike], [bigint], "view">;
 
   getFunction<T extends ContractMethod = ContractMethod>(
     key: string | FunctionFragment
   ): T;
 
   getFunction(
-    nameOrSignature: "listRevealedAt"
-  ): TypedContractMethod<[key: BytesLike], [bigint], "view">;
-  getFunction(
     nameOrSignature: "registerSecrets"
   ): TypedContractMethod<[secrets: BytesLike[]], [string], "nonpayable">;
   getFunction(
     nameOrSignature: "revealTimes"
-  ): TypedContractMethod<[secrethashes: BytesLike[]], [bigint[]], "view">;
+  ): TypedContractMethod<[keys: BytesLike[]], [bigint[]], "view">;
   getFunction(
     nameOrSignature: "revealedAt"
-  ): TypedContractMethod<[secrethash: BytesLike], [bigint], "view">;
+  ): TypedContractMethod<[key: BytesLike], [bigint], "view">;
 
   getEvent(
     key: "SecretRevealed"

@@ -1,10 +1,9 @@
-import type { SendMailOptions } from 'nodemailer'
+import { createTransport, type SendMailOptions } from 'nodemailer'
 import type { Options as SmtpOptions } from 'nodemailer/lib/smtp-transport/index.js'
 import type { Clock } from '../../../core/clock.ts'
 import { assertArgument, SluiceError } from '../../../core/errors.ts'
 import type { JobHandler } from '../../../core/jobs/index.ts'
 import type { Logger } from '../../../core/log.ts'
-import { importPackage } from '../../../core/platform/loadPackage.ts'
 import type { Sql } from '../../../core/sql/index.ts'
 import type { Database } from '../database.ts'
 import { textOf } from './texts.ts'
@@ -48,20 +47,16 @@ const PATIENCE = 30_000
 export function createMailer({ sql, clock, transport, from, log }: MailerOptions): Mailer {
   const domain = /^[^\s@<>"]+@([\w.-]+)$/.exec(from)?.[1]
   assertArgument(domain !== undefined, 'from', 'an e-mail address')
-  const open = async () => {
-    const { createTransport } = await importPackage(() => import('nodemailer'), 'nodemailer')
-    return createTransport({
-      connectionTimeout: PATIENCE,
-      greetingTimeout: PATIENCE,
-      socketTimeout: PATIENCE,
-      ...transport,
-      pool: true,
-      // A mail has nothing to fetch: names of products come from strangers.
-      disableFileAccess: true,
-      disableUrlAccess: true,
-    })
-  }
-  let sender: ReturnType<typeof open> | undefined
+  const sender = createTransport({
+    connectionTimeout: PATIENCE,
+    greetingTimeout: PATIENCE,
+    socketTimeout: PATIENCE,
+    ...transport,
+    pool: true,
+    // A mail has nothing to fetch: names of products come from strangers.
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  })
   return {
     async deliver({ payload }) {
       const id = BigInt(payload as string)
@@ -81,7 +76,7 @@ export function createMailer({ sql, clock, transport, from, log }: MailerOptions
         ...textOf(notice),
       }
       try {
-        await (await (sender ??= open())).sendMail(mail)
+        await sender.sendMail(mail)
       } catch (cause) {
         const { code, responseCode } = cause as { readonly code?: string; readonly responseCode?: number }
         const details = { notice: id, reason: code, reply: responseCode }
@@ -95,6 +90,6 @@ export function createMailer({ sql, clock, transport, from, log }: MailerOptions
       }
       await sql.db.updateTable('des_notices').set({ mailed_at: clock.now() }).where('id', '=', id).execute()
     },
-    close: () => void sender?.then((opened) => opened.close(), () => {}),
+    close: () => sender.close(),
   }
 }

@@ -22,7 +22,6 @@ import {
 } from '../../../../src/channel/wire/messages.ts'
 import {
   delegationDigest,
-  encodeDelegation,
   tokenNetworkDigests,
   tokenNetworkDomain,
   type TokenNetworkDigests,
@@ -110,10 +109,8 @@ export function startRawPeer(village: Village, victim: Villager, name: string): 
     async connect(session) {
       ended = undefined
       signer = session ?? key
-      const validUntil = Math.floor(Date.now() / 1000) + 86_400
-      const message = { participant: account, signer: session?.address ?? '', validUntil }
       const delegation = session
-        ? encodeDelegation(validUntil, key.sign(delegationDigest(village.devnet.chainId, village.registry, message)))
+        ? key.sign(delegationDigest(village.devnet.chainId, village.registry, { participant: account, signer: session.address }))
         : none
       const secured = await handshake(
         await transport.connect(victim.endpoint, {}),
