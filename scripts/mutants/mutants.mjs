@@ -6,7 +6,8 @@
  * PATH is a file or folder below `src`: TypeScript, or `src/contracts/solidity`. A guard is an `if` that throws, an
  * `assertArgument`, in Solidity an `if` that reverts. For TypeScript one run of the tests notes which files make which
  * guard refuse something; a guard that none does has survived, each other is taken out and those files run again.
- * FILTER limits that to test files whose path contains it.
+ * FILTER limits that to test files whose path contains it. Tests that fail with every guard in place would pass for
+ * killers: nothing is judged then.
  * @module
  */
 import { spawnSync } from 'node:child_process'
@@ -33,6 +34,8 @@ function filesOf(path, ending) {
     .map(name => join(path, name)).sort()
 }
 
+if (positionals.length === 0) throw new Error('name a path, such as src/payments')
+
 const guardsIn = (ending, parse) => positionals.flatMap(path => filesOf(path, ending))
   .flatMap(file => parse(readFileSync(join(root, file), 'utf8')).map(guard => ({ file, ...guard })))
 
@@ -52,7 +55,8 @@ function runTypeScript(guards) {
     'node_modules/vitest/vitest.mjs', 'run', '--config', 'scripts/mutants/vitest.config.mjs', ...filters, ...more,
   ], { cwd: root, encoding: 'utf8', env: { ...process.env, SLUICE_GUARDS: list, ...env }, maxBuffer: 1 << 28 })
   console.log(`${guards.length} guards; one run of the tests notes what makes them refuse`)
-  vitest(values.tests ? [values.tests] : [], { SLUICE_GUARDS_FIRED: folder }, [])
+  const { status, stdout } = vitest(values.tests ? [values.tests] : [], { SLUICE_GUARDS_FIRED: folder }, [])
+  if (status !== 0) throw new Error(`the tests fail before a guard is taken out:\n${stdout.slice(-2000)}`)
   const firedBy = new Map()
   for (const file of readdirSync(folder).filter(each => each.startsWith('fired-'))) {
     const { test, fired } = JSON.parse(readFileSync(join(folder, file), 'utf8'))
@@ -82,14 +86,17 @@ function runSolidity(guards) {
   // Fewer random cases than the suite has: a guard that only many of them need is told apart by hand.
   const env = { ...process.env, FOUNDRY_FUZZ_RUNS: '24', FOUNDRY_INVARIANT_RUNS: '4', FOUNDRY_INVARIANT_DEPTH: '48' }
   const forge = () => spawnSync(process.execPath, ['scripts/forge.mjs', 'test', '--fail-fast'], { cwd: folder, encoding: 'utf8', env })
+  const whole = forge()
+  if (whole.status !== 0) throw new Error(`the tests fail before a guard is taken out:\n${(whole.stdout + whole.stderr).slice(-2000)}`)
   for (const guard of guards) {
     const target = join(folder, guard.file)
     const source = readFileSync(join(root, guard.file), 'utf8')
     writeFileSync(target, guard.without(source))
     const { status, stdout, stderr } = forge()
     writeFileSync(target, source)
-    const [failed] = /\[FAIL[^\n]*/.exec(stdout) ?? [stderr.trim().split('\n').at(-1)]
-    judge(guard, status === 0, status === 0 ? 'all tests of contracts pass' : failed)
+    const [failed] = /\[FAIL[^\n]*/.exec(stdout) ?? []
+    // What does not compile without its guard has not been tried.
+    judge(guard, failed === undefined, failed ?? (status === 0 ? 'all tests of contracts pass' : `not tried: ${stderr.slice(-200)}`))
   }
   rmSync(folder, { recursive: true })
 }
