@@ -1,15 +1,19 @@
 /**
  * Builds `dist/`:
  *
- * - `dist/esm`: one ES module per source file, so that a bundler drops every file nobody imports;
+ * - `dist/esm`: one ES module per source file, so that a bundler drops every file nobody imports, and one per package that
+ *   an ES module bundle for Node couldn't hold;
  * - `dist/cjs`: one CommonJS bundle per entry, with the packages inside that `require` cannot load;
  * - `dist/types`: one declaration bundle per entry, for both.
  * @module
  */
 import { readFileSync, rmSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import commonjs from '@rollup/plugin-commonjs'
 import nodeResolve from '@rollup/plugin-node-resolve'
 import { transform } from 'esbuild'
+import { rollup } from 'rollup'
 import { dts } from 'rollup-plugin-dts'
 import { bundleName, entries, platforms, platformSources } from './scripts/entries.mjs'
 
@@ -18,6 +22,12 @@ const packages = Object.keys({ ...manifest.dependencies, ...manifest.peerDepende
 
 /** ES-module-only packages: Node before 20.19 cannot `require` them, so the CommonJS bundles carry them. */
 const bundledInCommonJs = ['@noble/curves', '@noble/hashes', 'canonicalize', 'multiformats']
+
+/**
+ * CommonJS packages that `require` modules of Node. In an ES module bundle of esbuild's such a `require` ends the program
+ * as it starts, so `dist/esm` carries them as ES modules.
+ */
+const convertedToModules = ['pg', 'tweetnacl', 'ws']
 
 const isFrom = (names, id) => names.some(name => id === name || id.startsWith(`${name}/`))
 const isExternal = id => id in platforms || isBuiltin(id) || isFrom(packages, id)
@@ -29,14 +39,53 @@ const typescript = {
   name: 'typescript',
   async transform(code, id) {
     if (!id.endsWith('.ts')) return null
-    const { code: output, map } = await transform(code, {
+    const { code: output } = await transform(code, {
       loader: 'ts',
       target: 'es2022',
       sourcefile: id,
-      sourcemap: true,
       tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
     })
-    return { code: output, map }
+    return { code: output, map: null }
+  },
+}
+
+/** Other people's code, without its blanks and comments but for licences: nobody reads it here. */
+const slim = async code => (await transform(code, { loader: 'js', target: 'es2022', minifyWhitespace: true, legalComments: 'inline' })).code
+
+const slimPackages = {
+  name: 'slim-packages',
+  transform: async (code, id) => (/node_modules.*\.[mc]?js$/.test(id) ? { code: await slim(code), map: null } : null),
+}
+
+/** Nothing of tweetnacl's that we call draws random numbers, and browsers run it too. */
+const withoutRandomness = {
+  name: 'without-randomness',
+  resolveId: id => (id === 'crypto' ? '\0crypto' : null),
+  load: id => (id === '\0crypto' ? 'export default {}' : null),
+}
+
+/** Puts the packages of {@link convertedToModules} into `dist/esm/packages`, one file each. */
+const convert = {
+  name: 'convert',
+  resolveId(id) {
+    if (!convertedToModules.includes(id)) return null
+    return fileURLToPath(new URL(`src/packages/${id}.js`, import.meta.url))
+  },
+  async load(path) {
+    const [, id] = /[\\/]src[\\/]packages[\\/](\w+)\.js$/.exec(path) ?? []
+    if (!id) return null
+    const bundle = await rollup({
+      input: id,
+      external: source => isBuiltin(source) && !(id === 'tweetnacl' && source === 'crypto'),
+      plugins: [
+        ...(id === 'tweetnacl' ? [withoutRandomness] : []),
+        nodeResolve({ exportConditions: ['node'], preferBuiltins: true }),
+        commonjs({ ignoreTryCatch: true }),
+      ],
+      onLog: (level, log, handle) => level !== 'warn' || log.code === 'CIRCULAR_DEPENDENCY' || handle(level, log),
+    })
+    const { output } = await bundle.generate({ format: 'es', exports: 'named' })
+    return { code: await slim(output[0].code), moduleSideEffects: false }
   },
 }
 
@@ -61,8 +110,8 @@ const treeshake = { moduleSideEffects: false }
 export default [
   {
     input: [...Object.values(sources), ...Object.values(platformSources)],
-    external: isExternal,
-    plugins: [clean, typescript],
+    external: id => isExternal(id) && !convertedToModules.includes(id),
+    plugins: [clean, convert, typescript],
     treeshake,
     onLog,
     output: {
@@ -70,13 +119,12 @@ export default [
       format: 'es',
       preserveModules: true,
       preserveModulesRoot: 'src',
-      sourcemap: true,
     },
   },
   {
     input: { ...sources, ...platformSources },
     external: id => isExternal(id) && !isFrom(bundledInCommonJs, id),
-    plugins: [nodeResolve(), typescript],
+    plugins: [nodeResolve(), slimPackages, typescript],
     treeshake,
     onLog,
     output: {
@@ -87,7 +135,6 @@ export default [
       exports: 'named',
       // `await import()` stays as it is: it is how CommonJS reaches a package it cannot `require`.
       dynamicImportInCjs: true,
-      sourcemap: true,
     },
   },
   {

@@ -15,7 +15,7 @@ import {
   SEALED_APPOINTMENT,
   type ChannelMessageType,
 } from '../src/channel/wire/messages.ts'
-import { delegationDigest, delegationDomain, tokenNetworkDigests, tokenNetworkDomain } from '../src/contracts/channelTypes.ts'
+import { delegationDigest, delegationDomain, stepsHash, tokenNetworkDigests, tokenNetworkDomain } from '../src/contracts/channelTypes.ts'
 import { fromHex, toHex, utf8, type Hex } from '../src/core/bytes.ts'
 import { keyFromSecret } from '../src/core/crypto/key.ts'
 
@@ -64,10 +64,10 @@ export function channelVectors() {
 
   const withdraw = { channelId, participant: a, totalWithdraw: 300n, validUntil: 1_800_000_000 }
   const cooperativeClose = { channelId, balance1: 400n, balance2: 600n, validUntil: 1_800_000_000 }
-  const open = { channelId, deposit: 1_000n, validUntil: 1_800_000_000 }
+  const open = { channelId, deposit: 1_000n, validUntil: 1_800_000_000, consent: repeat('ab') }
   const release = { channelId, sender: a, lock: leafHash(locks[0]!) }
-  const close = { channelId, proof: toHex(digests.BalanceProof(proof)) }
-  const delegation = { participant: a, signer: b }
+  const close = { channelId, proof: toHex(digests.BalanceProof(proof)), steps: stepsHash(bytes(0x12, 128)) }
+  const delegation = { participant: a, signer: b, validUntil: 1_800_000_000 }
 
   return {
     keys: { alice: { secret: repeat('11'), address: a }, bob: { secret: repeat('22'), address: b } },
@@ -184,6 +184,8 @@ const particular: Readonly<Record<string, Readonly<Record<string, unknown>>>> = 
   fail: { signature: bytes(1, 65) },
   swapAnswer: { accepted: true },
   appointment: { sealed: bytes(3, SEALED_APPOINTMENT) },
+  receipt: { promised: true },
+  stake: { account: repeat('33', 20), channels: bytes(0x44, 40) },
 }
 const proofs = new Set(['payment', 'lock', 'unlock', 'remove', 'stream', 'state'])
 

@@ -1,19 +1,24 @@
 /**
  * Proves that the package works once packed: installs the tarball beside ethers into an empty project and uses every
- * entry point from Node as an ES module and as CommonJS, from TypeScript under each way of resolving modules, and from
- * a Vite app in a real browser.
+ * entry point from Node as an ES module and as CommonJS, from TypeScript under each way of resolving modules, from a Vite
+ * app in a real browser, and from bundles for Node that trade on a real chain.
  *
  *     npm run pack-test
  * @module
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
-import { dirname, extname, join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { buildSync } from 'esbuild'
+import { ZeroAddress } from 'ethers'
+import { tokenNetworkRegistryContract } from '../src/contracts/tokenNetworkRegistry.ts'
 import { launchChromium } from '../src/testing/chromium.ts'
+import { startDevnet } from '../src/testing/devnet.ts'
 import { entries } from './entries.mjs'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -40,6 +45,16 @@ function write(files) {
 }
 
 const install = (...args) => run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...args])
+/** Installs what not every machine can; says so when it doesn't. */
+function tryInstall(name) {
+  try {
+    install('-D', name)
+    return true
+  } catch {
+    console.log(`- ${name} does not install here: skipped`)
+    return false
+  }
+}
 const versioned = names => names.map(name => `${name}@${devDependencies[name]}`)
 const done = what => console.log(`✓ ${what}`)
 
@@ -137,6 +152,80 @@ async function inBrowser() {
   done('Vite app in a browser')
 }
 
+const esbuild = format => path =>
+  buildSync({ absWorkingDir: project, entryPoints: ['bundled.mjs'], bundle: true, platform: 'node', format, outfile: path, logLevel: 'error' })
+
+/** Runs a bundler's own interface in the project, which has the bundler. */
+const script = text => path => {
+  write({ 'build.mjs': text(JSON.stringify({ folder: dirname(path), file: basename(path) })) })
+  run(process.execPath, ['build.mjs'])
+}
+
+/** What bundles an application for Node, in one file. */
+const bundlers = {
+  'esbuild, ES module': { file: 'esbuild.mjs', bundle: esbuild('esm') },
+  'esbuild, CommonJS': { file: 'esbuild.cjs', bundle: esbuild('cjs') },
+  'Vite, server side': {
+    file: 'vite.mjs',
+    bundle: script(at => `import { build } from 'vite'
+const { folder, file } = ${at}
+await build({
+  configFile: false, logLevel: 'error', ssr: { noExternal: true },
+  build: { ssr: 'bundled.mjs', outDir: folder, emptyOutDir: false, rollupOptions: { output: { entryFileNames: file, codeSplitting: false } } },
+})`),
+  },
+  'webpack': {
+    file: 'webpack.cjs',
+    // Where a module lay when it was bundled, as its `import.meta.url`: the packages are found there.
+    remembers: true,
+    bundle: script(at => `import webpack from 'webpack'
+const { folder, file } = ${at}
+webpack({
+  mode: 'production', target: 'node', entry: './bundled.mjs', output: { path: folder, filename: file },
+  plugins: [new webpack.optimize.LimitChunkCountPlugin({ maxChunks: 1 })],
+}, (error, stats) => {
+  if (!error && !stats.hasErrors()) return
+  console.error(error ?? stats.toString('errors-only'))
+  process.exitCode = 1
+})`),
+  },
+}
+
+/** For programs on the chain, which stands still while this process waits for another and reads nothing. */
+const runAsync = promisify(execFile)
+
+/** Bundles a program for Node in each format, and runs it beside the packages and away from them. */
+async function inBundles() {
+  const devnet = await startDevnet()
+  const away = mkdtempSync(join(tmpdir(), 'sluice-bundle-'))
+  try {
+    const { tokenNetworkRegistry, fromBlock } = await devnet.deployChannels()
+    const registry = tokenNetworkRegistryContract(tokenNetworkRegistry, devnet.accounts[0])
+    await (await registry.createTokenNetwork(ZeroAddress)).wait()
+    const tokenNetwork = await registry.tokenNetworks(ZeroAddress)
+    const { dataTrade } = devnet.deployment
+    write({
+      'trade.mjs': readFileSync(new URL('pack/trade.mjs', import.meta.url), 'utf8'),
+      'bundled.mjs': `import { trade } from './trade.mjs'
+trade(JSON.parse(process.env.CHAIN)).then(report => console.log(JSON.stringify(report)), error => { console.error(error); process.exitCode = 1 })`,
+    })
+    for (const [name, { file, bundle, remembers = false }] of Object.entries(bundlers)) {
+      const bare = remembers ? ['tiny', 'works'] : ['ethers', 'STORE_FAILED']
+      for (const [folder, curve, store] of [[project, 'tiny', 'works'], [away, ...bare]]) {
+        bundle(join(folder, file))
+        const CHAIN = JSON.stringify({ url: devnet.url, dataTrade, tokenNetwork, fromBlock, folder })
+        const report = JSON.parse((await runAsync(process.execPath, [file], { cwd: folder, env: { ...process.env, NODE_OPTIONS: '', CHAIN }, timeout: 120_000 })).stdout)
+        const expected = { curve, bytes: 600_000, paid: 'done', store, exchange: store, native: curve, clients: 'function,function' }
+        assert.deepEqual(report, expected, name)
+      }
+      done(`${name}: a bundle for Node trades, beside its packages and away from them`)
+    }
+  } finally {
+    rmSync(away, { recursive: true, force: true })
+    await devnet.stop()
+  }
+}
+
 try {
   run('npm', ['pack', '--pack-destination', project], { cwd: root })
   const [tarball] = readdirSync(project)
@@ -148,6 +237,8 @@ try {
   install('-D', ...versioned(['typescript', '@types/node', 'vite']))
   inTypeScript()
   await inBrowser()
+  tryInstall('webpack@5') || delete bundlers.webpack
+  await inBundles()
 } finally {
   rmSync(project, { recursive: true, force: true })
 }

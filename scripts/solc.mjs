@@ -20,11 +20,12 @@ export const settings = {
 /**
  * Compiles files.
  * @param {readonly string[]} files paths from the root of the project
+ * @param {(path: string, text: string) => string} change what is compiled instead of a file, for trials
  * @returns {Record<string, { file: string, abi: object[], bytecode: string }>} by contract name, those of `files` only
  * @throws with the compiler's messages on errors, and on warnings
  */
-export function compile(files) {
-  const read = path => readFileSync(new URL(path.startsWith('@') ? `node_modules/${path}` : path, root), 'utf8')
+export function compile(files, change = (_path, text) => text) {
+  const read = path => change(path, readFileSync(new URL(path.startsWith('@') ? `node_modules/${path}` : path, root), 'utf8'))
   const input = {
     language: 'Solidity',
     sources: Object.fromEntries(files.map(file => [file, { content: read(file) }])),

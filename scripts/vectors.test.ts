@@ -7,6 +7,7 @@ import { decodeMessage, MAX_TEXT_TO_BUYER } from '../src/protocol/message.ts'
 import { fromHex, toHex } from '../src/core/bytes.ts'
 import { createMerkleVerifier } from '../src/core/crypto/merkle.ts'
 import { engine } from '../src/core/crypto/engine.ts'
+import { orderScopeFields } from '../src/protocol/order.ts'
 import { fillSamples, protocolVectors } from './vectors.ts'
 
 const read = (name: string): string => readFileSync(new URL(`../docs/${name}`, import.meta.url), 'utf8')
@@ -28,6 +29,17 @@ test('ethers agrees with every text signature', () => {
     const { signature } = JSON.parse(vector.message) as { signature: string }
     expect(verifyMessage(vector.signedText, signature), name).toBe(vector.signer)
   }
+})
+
+test('ethers agrees with the salt', () => {
+  const { data_ID: item, first_chunk: firstChunk, chunk_count: chunkCount, salt, ...rest } = vectors.scope
+  const hash = TypedDataEncoder.hash(
+    { name: 'Sluice OrderScope', version: '1' },
+    { OrderScope: [...orderScopeFields] },
+    { item, firstChunk, chunkCount, ...rest },
+  )
+  expect(hash).toBe(salt)
+  expect(vectors.order.terms.salt).toBe(salt)
 })
 
 test('ethers agrees with every typed digest and signature', () => {

@@ -17,7 +17,7 @@ import { createMerkleTree, leafHash } from '../src/core/crypto/merkle.ts'
 import { frameFor } from '../src/protocol/frame.ts'
 import { ETH, menuHash, menuToWire, type Menu } from '../src/protocol/menu.ts'
 import { encodeMessage, messageDigest, signedBytes, type Message, type MessageOf } from '../src/protocol/message.ts'
-import { orderToWire } from '../src/protocol/order.ts'
+import { orderToWire, saltFor } from '../src/protocol/order.ts'
 import type { MessageType, Payload } from '../src/protocol/wire.ts'
 import { channelVectors } from './channelVectors.ts'
 import { desVectors } from './desVectors.ts'
@@ -40,6 +40,14 @@ export function protocolVectors() {
   const hashes = (packed: Uint8Array): Hex[] =>
     Array.from({ length: packed.length / 32 }, (_, i) => toHex(packed.subarray(32 * i, 32 * i + 32)))
 
+  const scope = {
+    nonce: `0x${'44'.repeat(16)}`,
+    data_ID: 'greetings',
+    first_chunk: 0,
+    chunk_count: 5,
+    payment: 'token',
+    mode: 'voucher',
+  } as const
   const order: Order = {
     buyer: buyer.address,
     seller: seller.address,
@@ -50,7 +58,7 @@ export function protocolVectors() {
     chunks: 5,
     dataRoot: toHex(tree.root),
     deadline: 1_900_000_000,
-    salt: repeat('44'),
+    salt: saltFor(scope, { live: false, granularity: 8 }),
   }
   const id = toHex(digests.Order(order))
   const ack = { orderId: id, transferred: 16 }
@@ -126,6 +134,7 @@ export function protocolVectors() {
       proofs: chunks.map((_, i) => hashes(tree.proof(i))),
       runProofs: chunks.map((_, i) => hashes(tree.runProof(i))),
     },
+    scope: { ...scope, live: false, granularity: 8, salt: order.salt },
     order: { terms: orderToWire(order), id },
     ack: { ...ack, ...ackSigned },
     chunkClaim: { ...claim, ...claimSigned },
@@ -145,12 +154,8 @@ export function protocolVectors() {
         'order',
         {
           order_hash: id,
-          data_ID: 'greetings',
-          payment: 'token',
-          mode: 'voucher',
+          ...scope,
           terms: orderToWire(order),
-          first_chunk: 0,
-          chunk_count: 5,
           form: 'binary',
           claims: false,
           stream: 7,

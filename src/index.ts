@@ -8,4 +8,6 @@ export { engine, resetEngine, setEngine, type Engine, type Secp256k1 } from './c
 export { generateKey, keyFromSecret, type Key } from './core/crypto/key.ts'
 export { isSluiceError, SluiceError, type ContractErrorCode, type ErrorCode, type ErrorDetails, type SluiceErrorOptions } from './core/errors.ts'
 export type { Events } from './core/events.ts'
+export { consoleLogger, type ConsoleLoggerOptions, type LogLevel } from './core/consoleLogger.ts'
+export type { AsyncCloseable } from './core/dispose.ts'
 export { silentLogger, type Logger } from './core/log.ts'

@@ -115,7 +115,7 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   note('open, with consent', await run(inToken.network.connect(alice).open(bob.address, 0n, watch, consent.signature)))
   await cooperate(tokens, 0n, 0n)
   const openId = await idOf(tokens, 1)
-  const signature = await inToken.sign(alice, 'Open', { channelId: openId, deposit: DEPOSIT, validUntil: NOW + 10 ** 6 })
+  const signature = await inToken.sign(alice, 'Open', { channelId: openId, deposit: DEPOSIT, validUntil: NOW + 10 ** 6, consent: ZeroHash })
   const permit = { value: 0n, deadline: 0n, v: 0, r: ZeroHash, s: ZeroHash }
   note(
     'openFor, by allowance',
@@ -246,6 +246,7 @@ export async function measureChannels(chain: Devnet): Promise<Row[]> {
   const update = await inToken.sign(bob, 'Update', {
     channelId: await idOf(tokens),
     proof: inToken.digest(await idOf(tokens), proofs.ofCloser),
+    steps: ZeroHash,
   })
   note(
     'update',

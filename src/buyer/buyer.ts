@@ -3,13 +3,15 @@
  * @module
  */
 import type { Signer } from 'ethers'
-import { deployment } from '../contracts/deployments.ts'
+import { assertArguments, callback, clock as clockRule, connectedSigner, countless, either, having, integer, listOf, logger, milliseconds, optional, store as storeRule, text } from '../core/argument.ts'
+import { findDataTrade } from '../contracts/findDataTrade.ts'
 import type { Order } from '../contracts/order.ts'
-import { dataTradeDigests, dataTradeDomain } from '../contracts/typedData.ts'
+import { dataTradeDigests } from '../contracts/typedData.ts'
 import { randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { keyFromSecret } from '../core/crypto/key.ts'
 import { throwIfAborted } from '../core/deadline.ts'
+import { type AsyncCloseable, closes } from '../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import { memoryStore } from '../core/store/memoryStore.ts'
@@ -32,13 +34,14 @@ import {
   type Range,
   type Selection,
 } from '../protocol/menu.ts'
+import { saltFor } from '../protocol/order.ts'
 import type { Registry, RegistryEntry } from '../protocol/registry/registry.ts'
 import type { Connect } from '../protocol/transport.ts'
 import type { PaymentKind, PaymentMode } from '../protocol/wire.ts'
 import { openStore } from '#platform'
 import { connectWebSocket } from '#websocket'
 import { openLink, type Link } from './link.ts'
-import type { Partial } from './partial.ts'
+import type { PartialData } from './partial.ts'
 import type { CourseContext, PurchaseRecord, Receipt, Start } from './course.ts'
 import { createPurchase, type Purchase } from './purchase.ts'
 import { purchaseBook, type StoredPurchase } from './record.ts'
@@ -107,15 +110,16 @@ export interface BuyOptions extends Selection {
 /** How to go on with an order. */
 export interface ResumeOptions {
   /**
-   * The data that is here already, from the start of the order: checked against what was acknowledged.
+   * The data that is here already, from the start of the order: checked against what the order delivers. The iteration
+   * goes on behind it, so that what comes can be appended.
    * @default none: the iteration goes on after the last acknowledged byte
    */
-  readonly partial?: Partial | undefined
+  readonly partial?: PartialData | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /** A buyer of data. */
-export interface Buyer {
+export interface Buyer extends AsyncCloseable {
   /** The account that pays. */
   readonly address: string
   /** Fetches a seller's menu. */
@@ -150,9 +154,26 @@ export interface Buyer {
 /** Milliseconds to wait for the seller's goodbye. */
 const EXIT_TIMEOUT = 5000
 
+const optionRules = {
+  signer: connectedSigner,
+  store: /* @__PURE__ */ optional(/* @__PURE__ */ either(/* @__PURE__ */ text(1), storeRule)),
+  registry: /* @__PURE__ */ optional(/* @__PURE__ */ having('a registry, such as contractRegistry(provider)', 'find')),
+  payers: /* @__PURE__ */ optional(/* @__PURE__ */ listOf(/* @__PURE__ */ having('a payer, such as channelPayer(options)', 'open', 'pay'))),
+  connect: /* @__PURE__ */ optional(callback),
+  rate: /* @__PURE__ */ optional(callback),
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+  reconnects: /* @__PURE__ */ optional(countless),
+  connectTimeout: /* @__PURE__ */ optional(milliseconds),
+  openTimeout: /* @__PURE__ */ optional(milliseconds),
+  stallTimeout: /* @__PURE__ */ optional(milliseconds),
+  clock: /* @__PURE__ */ optional(clockRule),
+  log: /* @__PURE__ */ optional(logger),
+}
+
 /**
  * Creates a buyer.
- * @throws `STORE_LOCKED` when another process has the store, `RPC_FAILED`, `BAD_ARGUMENT`.
+ * @throws `NOT_DEPLOYED` when there is no order contract at the address, `STORE_LOCKED` when another process has the
+ * store, `RPC_FAILED`, `BAD_ARGUMENT`.
  * @example
  * ```ts
  * import { createBuyer } from 'sluice-sdk/buyer'
@@ -162,12 +183,11 @@ const EXIT_TIMEOUT = 5000
  * ```
  */
 export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
+  assertArguments(options, optionRules, 'options')
   const { signer, clock = systemClock, log = silentLogger, connect = connectWebSocket } = options
   assertArgument(signer.provider, 'signer', 'connected to a provider')
   const address = await signer.getAddress()
-  const { chainId } = await signer.provider.getNetwork()
-  const dataTrade = options.dataTrade ?? deployment(chainId).dataTrade
-  const domain = dataTradeDomain(chainId, dataTrade)
+  const domain = await findDataTrade({ provider: signer.provider, dataTrade: options.dataTrade, clock })
   const digests = dataTradeDigests(domain)
   const store = typeof options.store === 'string' ? await openStore(options.store) : options.store ?? memoryStore()
   const book = purchaseBook(store)
@@ -183,7 +203,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     seller: string,
     signal: AbortSignal | undefined,
   ): Promise<{ url: string; entry: RegistryEntry | undefined }> => {
-    if (/^wss?:\/\//.test(seller)) return { url: seller, entry: undefined }
+    if (/^wss?:\/\//i.test(seller)) return { url: seller, entry: undefined }
     assertArgument(options.registry, 'seller', 'a ws:// or wss:// URL; to find an account, give createBuyer a registry')
     const entry = await options.registry.find(seller, { signal })
     return { url: entry.endpoint, entry }
@@ -230,6 +250,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   const makeOrder = async (buy: BuyOptions, payment: PaymentKind, signal: AbortSignal): Promise<Start> => {
     const { url, link, hash } = await meet(buy.seller, signal)
     const { menu } = link
+    if (link.refusing && payment !== 'sample') throw link.refusing
     if (menu.validUntil !== undefined && clock.now() > menu.validUntil * 1000) {
       throw new SluiceError('OFFER_EXPIRED', `the menu of ${menu.seller} is no longer valid`, {
         details: { seller: menu.seller, validUntil: menu.validUntil },
@@ -253,6 +274,9 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
         details: { price, maxPrice: buy.maxPrice },
       })
     }
+    const mode = buy.mode ?? (menu.modes.includes('voucher') ? 'voucher' : 'onchain')
+    const nonce = toHex(randomBytes(16))
+    const scope = { nonce, data_ID: item.id, first_chunk: range.first, chunk_count: range.count, payment, mode }
     const order: Order = {
       buyer: address,
       seller: menu.seller,
@@ -263,7 +287,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       chunks: chunkCount(item),
       dataRoot: item.root,
       deadline: Math.floor(clock.now() / 1000) + (buy.lifetime ?? 86_400),
-      salt: toHex(randomBytes(32)),
+      salt: saltFor(scope, item),
     }
     const record: PurchaseRecord = {
       id: toHex(digests.Order(order)),
@@ -271,9 +295,10 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       url,
       item,
       range,
+      nonce,
       slice: sliceOf(range, item.granularity, buy),
       payment,
-      mode: buy.mode ?? (menu.modes.includes('voucher') ? 'voucher' : 'onchain'),
+      mode,
       form: buy.form ?? 'binary',
       claims: buy.claims ?? false,
       window: menu.window,
@@ -311,11 +336,12 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     })
   }
 
-  const takeUp = async (id: Hex, partial: Partial | undefined, signal: AbortSignal): Promise<Start> => {
-    const { record, state } = await book.get(id)
+  const takeUp = async (id: Hex, partial: PartialData | undefined, signal: AbortSignal): Promise<Start> => {
+    const stored = await book.get(id)
+    const { state } = stored
     if (state === 'done' || state === 'settled')
       throw new SluiceError('ORDER_FINISHED', `order ${id} is ${state}`, { details: { order: id } })
-    if (state === 'opening') return { record: await fund(record, signal), received: 0 }
+    const record = state === 'opening' ? await fund(stored.record, signal) : stored.record
     const standing = await book.standing(id)
     if (partial === undefined) return { record, standing, received: standing?.acked ?? 0, frontier: standing?.frontier }
     const { checkPartial } = await import('./partial.ts')
@@ -363,6 +389,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   }
 
   return {
+    ...closes,
     address,
     menu: async (seller, { signal } = {}) => (await meet(seller, signal)).link.menu,
     buy: (buy) => {
@@ -378,7 +405,12 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     reclaim: async (id, { signal } = {}) => {
       const stored = await deposited(id)
       const standing = await book.standing(id)
-      const ack = standing && { transferred: standing.acked, signature: standing.signature }
+      // Signed anew: the chain may have got another id since, under which the old signature counts for nothing.
+      const sign = async (transferred: number): Promise<{ transferred: number; signature: Uint8Array }> => ({
+        transferred,
+        signature: await identity.signTyped('Ack', { orderId: id, transferred }),
+      })
+      const ack = standing && standing.acked > 0 ? await sign(standing.acked) : undefined
       return settled(stored, () => token.reclaim(stored.record, { ack, signal }))
     },
     dispute: async (id, { signal } = {}) => {

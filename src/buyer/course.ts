@@ -15,6 +15,7 @@ import type { createEmitter } from '../core/events.ts'
 import type { Logger } from '../core/log.ts'
 import type { Payer, PayableOrder } from '../payments/payment.ts'
 import type { Identity } from '../protocol/identity.ts'
+import { SLOWEST_LINK } from '../protocol/limits.ts'
 import type { Item, Range } from '../protocol/menu.ts'
 import { encodeMessage } from '../protocol/message.ts'
 import { orderToWire, payFor } from '../protocol/order.ts'
@@ -75,6 +76,8 @@ export interface PurchaseRecord {
   readonly url: string
   readonly item: Item
   readonly range: Range
+  /** What makes the salt, and so the id, unique. */
+  readonly nonce: Hex
   /** Part of the range that the caller asked for, in bytes from its start. */
   readonly slice: readonly [start: number, end: number]
   readonly payment: PaymentKind
@@ -104,6 +107,16 @@ export interface Start {
   readonly received: number
   /** Merkle frontier of their chunks. */
   readonly frontier?: Uint8Array | undefined
+  /** What the caller has beyond `received`. */
+  readonly ahead?: Ahead | undefined
+}
+
+/** Data that a caller has already, though it comes again: what can't be checked before its chunk is here. */
+export interface Ahead {
+  /** Where it ends, in bytes from the start of the order. */
+  readonly end: number
+  /** Holds it against a chunk. @throws `PARTIAL_MISMATCH`. */
+  check(chunk: Pick<Chunk, 'body' | 'leaf' | 'end'>): void
 }
 
 /** What an order's course needs of its buyer. */
@@ -193,6 +206,8 @@ export function createCourse(
   let line: { readonly stream: number; detach(): void } | undefined
   let exit: Payload<'exit'> | undefined
   let over = false
+  /** Why the seller ended the stream for lateness, while it is for us to pay first. */
+  let parked: string | undefined
   /** The last chunk whose hash is waited for. */
   let tail: Promise<void> | undefined
 
@@ -241,6 +256,7 @@ export function createCourse(
         }
       },
       exit: (payload) => {
+        if (payload.reason && LATE.has(payload.reason.code) && !over) return park(payload.reason.code)
         exit = payload
         // Who has all of it needs nothing more of the seller, which may have forgotten the order by then.
         if (payload.reason && intake.position < total) failWith(refusal(payload.reason))
@@ -250,9 +266,38 @@ export function createCourse(
       },
       lost: (reason) => {
         if (over) return arrived.ring()
+        if (parked !== undefined) return
         void reconnect(reason.reason || `code ${reason.code}`)
       },
     })
+  }
+
+  /**
+   * The seller waits no longer. The order lives on: it is resumed at once where we have paid, and otherwise when the caller
+   * has come back for more, and what it had is paid.
+   */
+  const park = (why: string): void => {
+    parked = why
+    if (paying && !(record.payment === 'token' && record.mode === 'onchain')) void giveUpPayment(paying, why)
+    void Promise.resolve(tail)
+      .catch(() => {})
+      .then(unpark)
+  }
+
+  /** A payment that is under way when the seller gives up is waited for a little; one on chain, as long as the chain takes. */
+  const giveUpPayment = async (current: Promise<void>, why: string): Promise<void> => {
+    await clock.sleep(OVERDUE_PAYMENT, watching.signal).catch(() => {})
+    if (paying === current && parked !== undefined && !over) {
+      failWith(refusal({ code: why, message: `no payment came in time; order ${id} can be resumed` }))
+    }
+  }
+
+  const unpark = (): void => {
+    if (parked === undefined || over || failure !== undefined) return
+    if (checked >= Math.min(total, windowEnd())) return // it is for us to pay first
+    const why = parked
+    parked = undefined
+    void reconnect(why)
   }
 
   /** Gives up a link that stays silent while data is due; it is sought again then. */
@@ -260,13 +305,15 @@ export function createCourse(
     const step = Math.min(context.openTimeout, context.stallTimeout) / 4
     let position = -1
     let since = 0
+    /** A chunk may be on its way for as long as this. */
+    const flight = (item.granularity / SLOWEST_LINK) * 1000
     while (!over) {
       await clock.sleep(step, watching.signal)
-      const due = line !== undefined && !item.live && intake.position < Math.min(total, windowEnd())
+      const due = line !== undefined && parked === undefined && !item.live && intake.position < Math.min(total, windowEnd())
       if (!due || intake.position !== position) {
         position = intake.position
         since = clock.now()
-      } else if (clock.now() - since >= (fresh ? context.openTimeout : context.stallTimeout)) link?.close()
+      } else if (clock.now() - since >= (fresh ? context.openTimeout : context.stallTimeout) + flight) link?.close()
     }
   }
 
@@ -296,6 +343,7 @@ export function createCourse(
   }
 
   const reconnect = async (why: string): Promise<void> => {
+    line?.detach()
     line = undefined
     link = undefined
     await tail?.catch(() => {})
@@ -376,6 +424,7 @@ export function createCourse(
     lastVerification = verification
     acked = transferred
     link?.sendRaw(ackText(id, transferred, signature, verification))
+    unpark()
     const elapsed = Math.max(1, clock.now() - began)
     const rate = ((transferred - startedAt) / elapsed) * 1000
     events.emit('progress', {
@@ -520,6 +569,12 @@ const FAREWELL_DELAY = 250
 /** What ends an order: the caller's will, or a seller that broke the rules. */
 const FINAL: ReadonlySet<string> = new Set(['ABORTED', 'WRONG_CHUNK', 'BAD_SIGNATURE', 'UNEXPECTED_MESSAGE'])
 
+/** Milliseconds that a payment of ours may take beyond the seller's patience. */
+const OVERDUE_PAYMENT = 5000
+
+/** Why a seller ends a stream whose order can go on: it waited long enough. */
+const LATE: ReadonlySet<string> = new Set(['PAYMENT_LATE', 'TIMEOUT'])
+
 /** Failures of a link that another try may mend. */
 const RETRIED: ReadonlySet<string> = new Set(['CONNECTION_FAILED', 'CONNECTION_LOST', 'TIMEOUT', 'OVERLOADED'])
 
@@ -531,6 +586,7 @@ function orderMessage(record: PurchaseRecord, stream: number, session: Hex): Pay
     payment: record.payment,
     mode: record.mode,
     terms: orderToWire(record.order),
+    nonce: record.nonce,
     first_chunk: record.range.first,
     chunk_count: record.range.count,
     form: record.form,

@@ -11,7 +11,7 @@ import { withDeadline } from '../core/deadline.ts'
 import { SluiceError } from '../core/errors.ts'
 import { decodeFrame, type DataFrame } from '../protocol/frame.ts'
 import type { Identity } from '../protocol/identity.ts'
-import { menuFromWire, type Menu } from '../protocol/menu.ts'
+import { menuFromWire, ZERO32, type Menu } from '../protocol/menu.ts'
 import {
   decodeMessage,
   encodeMessage,
@@ -42,6 +42,8 @@ export interface Link {
   /** The seller's nonce, which ties messages to this connection. */
   readonly session: Hex
   readonly open: boolean
+  /** Why the seller takes no new orders at present, if it doesn't. */
+  readonly refusing: SluiceError | undefined
   /** Opens a line for an order. */
   attach(line: LinkLine): { readonly stream: number; detach(): void }
   /** Signs and sends a message. */
@@ -83,6 +85,7 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
   const lines = new Map<number, LinkLine>()
   let streams = 0
   let open = true
+  let refusing: SluiceError | undefined
   let hello: { readonly key: string; readonly session: Hex } | undefined
 
   const sign = async <T extends MessageType>(type: T, payload: Payload<T>, verification = ''): Promise<string> => {
@@ -180,6 +183,11 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
           })
         }
       }
+      if (order_ID === ZERO32 && (reason === null || reason.code === 'SELLER_BLIND')) {
+        // Its open orders go on: this is about new ones.
+        if (hello) refusing = reason ? refusal(reason) : undefined
+        return
+      }
       for (const line of lines.values()) if (line.orderId === order_ID) line.exit(message.payload)
       if (!greeted) reject(refusal(reason))
     }
@@ -214,6 +222,9 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
       session: hello!.session,
       get open() {
         return open
+      },
+      get refusing() {
+        return refusing
       },
       attach: (line) => {
         const stream = streams++

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { toHex } from '../core/bytes.ts'
 import { createMerkleBuilder, createMerkleTree, leafHash } from '../core/crypto/merkle.ts'
 import { ETH } from '../protocol/menu.ts'
-import { checkPartial, type Partial } from './partial.ts'
+import { checkPartial, type PartialData } from './partial.ts'
 import type { PurchaseRecord, Standing } from './course.ts'
 
 /** Chunks 1 to 4 of five, the last of them short: 330 bytes. */
@@ -36,6 +36,7 @@ const record: PurchaseRecord = {
     alipayPrice: undefined,
   },
   range: { first: 1, count: 4, bytes: 330 },
+  nonce: `0x${'00'.repeat(32)}`,
   slice: [0, 330],
   payment: 'token',
   mode: 'voucher',
@@ -64,40 +65,61 @@ async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8A
 }
 
 describe('checkPartial', () => {
-  it.each<[string, Partial]>([
+  it.each<[string, PartialData]>([
     ['bytes', data.slice(0, 200)],
     ['a Blob', new Blob([data.slice(0, 200)])],
     ['a stream in pieces of 1', inPieces(data.slice(0, 200), 1)],
     ['a stream in pieces of 99', inPieces(data.slice(0, 200), 99)],
     ['a stream in pieces of 101', inPieces(data.slice(0, 200), 101)],
   ])('takes %s', async (_name, partial) => {
-    expect(await checkPartial(record, acked(200), partial)).toEqual({ received: 200, frontier: frontier(2) })
+    expect(await checkPartial(record, acked(200), partial))
+      .toMatchObject({ received: 200, frontier: frontier(2), ahead: { end: 200 } })
   })
 
   it('takes all of the order, its short last chunk included', async () => {
-    expect(await checkPartial(record, acked(330), data)).toEqual({ received: 330, frontier: frontier(4) })
+    expect(await checkPartial(record, acked(330), data))
+      .toMatchObject({ received: 330, frontier: frontier(4), ahead: { end: 330 } })
   })
 
   it('asks again for what is missing, from the last whole chunk', async () => {
-    expect(await checkPartial(record, acked(300), data.slice(0, 250))).toEqual({ received: 200, frontier: frontier(2) })
-    expect(await checkPartial(record, acked(300), data.slice(0, 99))).toEqual({ received: 0, frontier: frontier(0) })
-    expect(await checkPartial(record, acked(300), new Uint8Array(0))).toEqual({ received: 0, frontier: frontier(0) })
+    expect(await checkPartial(record, acked(300), data.slice(0, 250)))
+      .toMatchObject({ received: 200, frontier: frontier(2), ahead: { end: 250 } })
+    expect(await checkPartial(record, acked(300), data.slice(0, 99)))
+      .toMatchObject({ received: 0, frontier: frontier(0), ahead: { end: 99 } })
+    expect(await checkPartial(record, acked(300), new Uint8Array(0)))
+      .toMatchObject({ received: 0, frontier: frontier(0), ahead: { end: 0 } })
   })
 
-  it('looks no farther than what was acknowledged: what lies behind comes again', async () => {
-    const longer = data.slice(0, 330)
-    longer.fill(0, 200)
-    expect(await checkPartial(record, acked(200), longer)).toEqual({ received: 200, frontier: frontier(2) })
-    expect(await checkPartial(record, undefined, longer)).toEqual({ received: 0, frontier: frontier(0) })
+  const chunk = (first: number, end: number): { body: Uint8Array; leaf: Uint8Array; end: number } => {
+    const body = data.slice(first, end)
+    return { body, leaf: leafHash(body), end }
+  }
+
+  it.each([
+    ['whole chunks', 200, 300],
+    ['a part of a chunk', 200, 250],
+    ['chunks and a part', 100, 250],
+    ['all of the order', 0, 330],
+    ['a part of what was acknowledged', 300, 250],
+  ])('holds what lies behind against its chunks: %s', async (_name, paid, end) => {
+    const given = await checkPartial(record, acked(paid), data.slice(0, end))
+    expect(given.ahead.end).toBe(end)
+    const wrong = data.slice(0, end)
+    wrong[end - 1]! ^= 1
+    const spoilt = await checkPartial(record, acked(paid), wrong)
+    const last = Math.floor((end - 1) / 100) * 100
+    for (let at = given.received; at < last; at += 100) for (const each of [given, spoilt]) each.ahead.check(chunk(at, at + 100))
+    given.ahead.check(chunk(last, Math.min(330, last + 100)))
+    expect(() => spoilt.ahead.check(chunk(last, Math.min(330, last + 100)))).toThrow(/differs in the chunk/)
   })
 
-  it('does not read a stream to its end for nothing', async () => {
+  it('refuses more than the order holds, and reads no farther', async () => {
     let read = 0
     const endless = async function* (): AsyncGenerator<Uint8Array> {
-      while (read < 100) yield data.slice(100 * read, 100 * ++read)
+      for (; read < 100; read++) yield data.slice(0, 100)
     }
-    await checkPartial(record, acked(200), endless())
-    expect(read).toBeLessThanOrEqual(3)
+    await expect(checkPartial(record, undefined, endless())).rejects.toMatchObject({ code: 'PARTIAL_MISMATCH' })
+    expect(read).toBeLessThanOrEqual(4)
   })
 
   it.each([0, 99, 100, 199])('refuses data with a wrong byte at %i', async (at) => {

@@ -5,14 +5,17 @@
 import { concatBytes, type Hex } from '../core/bytes.ts'
 import { SluiceError } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
-import { createCourse, type Course, type CourseContext, type PurchaseEvents, type Receipt } from './course.ts'
+import { createCourse, type Course, type CourseContext, type PurchaseEvents, type Receipt, type Start } from './course.ts'
 
 /** A purchase that is going on. Iterate over it to let data flow; leave the loop to stop and pay only for what came. */
 export interface Purchase extends AsyncIterable<Uint8Array> {
   readonly events: Events<PurchaseEvents>
-  /** The order's id, once it exists. */
+  /** The order's id. Asking for it makes the order, with its deposit, unless the iteration has begun. */
   readonly orderId: Promise<Hex>
-  /** Where the first chunk of the iteration belongs, in bytes from the start of the order: 0 unless it was resumed. */
+  /**
+   * Where the first byte of the iteration belongs, in bytes from the start of the order: 0 unless it was resumed. Known
+   * before the iteration; asking for it makes the order, as with {@link Purchase.orderId}.
+   */
   readonly offset: Promise<number>
   /** Resolves when the purchase is over, in full or by leaving the loop. Rejects with what ended it. */
   readonly receipt: Promise<Receipt>
@@ -20,35 +23,56 @@ export interface Purchase extends AsyncIterable<Uint8Array> {
   bytes(): Promise<Uint8Array>
 }
 
-/** Opens a purchase; nothing happens until it is iterated. */
+/** Opens a purchase; nothing happens until it is iterated, or asked for its order. */
 export function createPurchase(context: CourseContext, signal: AbortSignal | undefined): Purchase {
   const events = createEmitter<PurchaseEvents>(context.log)
   const orderId = deferred<Hex>()
   const offset = deferred<number>()
   const receipt = deferred<Receipt>()
   let started = false
+  const stop = new AbortController()
+  let preparing: Promise<Start> | undefined
+
+  /** Makes or finds the order, once. */
+  const prepare = (): Promise<Start> => {
+    preparing ??= context.prepare(stop.signal).then(
+      (start) => {
+        const { record, received, ahead } = start
+        orderId.resolve(record.id)
+        offset.resolve(Math.max(0, ahead?.end ?? 0, received - record.slice[0]))
+        events.emit('order', { orderId: record.id, verification: record.verification })
+        return start
+      },
+      (error: unknown) => {
+        orderId.reject(error)
+        offset.reject(error)
+        receipt.reject(error)
+        throw error
+      },
+    )
+    preparing.catch(() => {}) // whoever waits for it hears of it
+    return preparing
+  }
+  const abort = (): void => stop.abort(signal?.reason)
+  if (signal?.aborted) abort()
+  else signal?.addEventListener('abort', abort, { once: true })
 
   async function* run(): AsyncGenerator<Uint8Array, void, undefined> {
     if (started) throw new SluiceError('BAD_ARGUMENT', 'a purchase can be iterated only once')
     started = true
-    const stop = new AbortController()
-    const abort = (): void => stop.abort(signal?.reason)
-    signal?.addEventListener('abort', abort, { once: true })
-    if (signal?.aborted) abort()
     let course: Course | undefined
     let complete = false
     try {
-      const start = await context.prepare(stop.signal)
-      const { record, received } = start
-      orderId.resolve(record.id)
-      offset.resolve(Math.max(0, received - record.slice[0]))
-      events.emit('order', { orderId: record.id, verification: record.verification })
+      const start = await prepare()
+      const { record, ahead } = start
       course = createCourse(context, events, start, stop.signal)
       for (;;) {
         const chunk = await course.next()
         if (!chunk) break
         const from = chunk.end - chunk.body.length
-        const [first, end] = record.slice
+        if (ahead && from < ahead.end) ahead.check(chunk)
+        const [begin, end] = record.slice
+        const first = Math.max(begin, ahead?.end ?? 0)
         const part = from < first || chunk.end > end ? chunk.body.subarray(Math.max(0, first - from), end - from) : chunk.body
         if (part.length > 0) yield part
         course.consumed(chunk)
@@ -58,8 +82,6 @@ export function createPurchase(context: CourseContext, signal: AbortSignal | und
     } catch (error) {
       complete = true
       await course?.fail(error)
-      orderId.reject(error)
-      offset.reject(error)
       receipt.reject(error)
       throw error
     } finally {
@@ -73,8 +95,14 @@ export function createPurchase(context: CourseContext, signal: AbortSignal | und
 
   return {
     events,
-    orderId: orderId.promise,
-    offset: offset.promise,
+    get orderId() {
+      void prepare()
+      return orderId.promise
+    },
+    get offset() {
+      void prepare()
+      return offset.promise
+    },
     receipt: receipt.promise,
     [Symbol.asyncIterator]: run,
     bytes: async () => {

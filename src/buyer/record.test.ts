@@ -19,6 +19,7 @@ const record = (digit: string): PurchaseRecord => ({
     deadline: 1_790_000_000,
     salt: ZERO32,
   },
+  nonce: ZERO32,
   url: 'ws://localhost',
   item: {
     id: '{"$bigint":"7"}',

@@ -1,10 +1,12 @@
 import type { Signer } from 'ethers'
+import { address as addressRule, assertArguments, callback, clock as clockRule, connectedSigner, either, having, integer, listOf, logger, milliseconds, optional, seconds, store as storeRule } from '../core/argument.ts'
 import { fromHex, randomBytes, toHex, type Hex } from '../core/bytes.ts'
 import { claim } from '../core/chain/claim.ts'
 import type { TransactionCall } from '../core/chain/sender.ts'
-import { isDevelopmentChain } from '../core/chain/rpc.ts'
+import { createRpc, isDevelopmentChain } from '../core/chain/rpc.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { engine } from '../core/crypto/engine.ts'
+import { type AsyncCloseable, stops } from '../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
@@ -28,14 +30,17 @@ import {
   noChannel,
   registrationPlace,
 } from './node/chainState.ts'
-import type { ChainTime, NodeContext } from './node/context.ts'
+import { createChainTime } from './node/chainTime.ts'
+import type { NodeContext } from './node/context.ts'
 import type { ChannelEvents } from './node/events.ts'
+import { openLeastLock } from './node/leastLock.ts'
 import { createDelegations, nodeIdentity, watchOf } from './node/identity.ts'
 import { createJournal } from './node/journal.ts'
 import { createLocks } from './node/locks.ts'
 import type { CloseOptions, OpenManyRequest, OpenRequest, OperationOptions, Operations } from './node/operations.ts'
 import { loadPayments, publicPayment, type Payment } from './node/payment.ts'
 import { createProofs, isOverdue } from './node/proofs.ts'
+import { createRegistrar } from './node/registrar.ts'
 import { openReleases } from './node/releases.ts'
 import { openRewind } from './node/rewind.ts'
 import type { Routing } from './node/routing.ts'
@@ -73,8 +78,21 @@ export interface ChannelNodeOptions {
    * @default half the reveal timeout; never on development chains, whose blocks come when they are needed
    */
   readonly stallTimeout?: number | undefined
+  /**
+   * Seconds by which this machine's clock may differ from the time of the blocks that come. A clock that differs by more is
+   * told by the event `clockWrong`, and counts no further than that.
+   * @default half the reveal timeout; Infinity on development chains, whose time is set by hand
+   */
+  readonly clockTolerance?: number | undefined
   /** Seconds for which a payment in parts is held while some are missing. @default 30 */
   readonly holdTime?: number | undefined
+  /**
+   * The smallest lock that is taken, in the token's smallest unit, for all token networks or by address: a smaller one would
+   * cost more to claim on chain than it holds, and is given back with `PAYMENT_REFUSED`. Direct payments lock nothing.
+   * @default for ETH what 10,000 gas cost at the current price, the share of a claim among many; 0n for other tokens, whose
+   * price in gas is not known here: set it; 0n on development chains
+   */
+  readonly minLock?: bigint | Readonly<Record<string, bigint>> | undefined
   /** What forwarding costs; `false` forwards nothing. @default no fees */
   readonly fees?: FeeSchedule | false | undefined
   /** Whether a channel that a peer wants to open is welcome. @default every one */
@@ -128,7 +146,7 @@ export interface PaymentRequest extends Omit<PayRequest, 'tokenNetwork' | 'to' |
 }
 
 /** A node of the payment channel network. */
-export interface ChannelNode {
+export interface ChannelNode extends AsyncCloseable {
   /** The account whose money it is, in lower case. */
   readonly account: Hex
   readonly chainId: bigint
@@ -221,6 +239,27 @@ export interface ChannelNode {
 const MAX_INCOMING = 10_000
 /** Milliseconds between two looks at what waits for something. */
 const TICK = 1_000
+/** Milliseconds before an account that declined is asked again for a delegation. */
+const RENEW_PAUSE = 86_400_000
+
+const optionRules = {
+  signer: connectedSigner,
+  tokenNetwork: /* @__PURE__ */ either(addressRule, /* @__PURE__ */ listOf(addressRule, 1)),
+  store: /* @__PURE__ */ optional(storeRule),
+  transport: /* @__PURE__ */ having('a transport such as webSocketPeer()', 'connect'),
+  discovery: /* @__PURE__ */ optional(/* @__PURE__ */ having('a discovery such as staticDiscovery({})', 'find')),
+  fromBlock: /* @__PURE__ */ optional(/* @__PURE__ */ integer(0)),
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+  revealTimeout: /* @__PURE__ */ optional(seconds),
+  stallTimeout: /* @__PURE__ */ optional(seconds),
+  clockTolerance: /* @__PURE__ */ optional(seconds),
+  holdTime: /* @__PURE__ */ optional(seconds),
+  consent: /* @__PURE__ */ optional(callback),
+  acceptSwap: /* @__PURE__ */ optional(callback),
+  pollInterval: /* @__PURE__ */ optional(milliseconds),
+  clock: /* @__PURE__ */ optional(clockRule),
+  log: /* @__PURE__ */ optional(logger),
+}
 
 /**
  * Creates a node of the payment channel network and starts it.
@@ -233,6 +272,7 @@ const TICK = 1_000
  * ```
  */
 export async function createChannelNode(options: ChannelNodeOptions): Promise<ChannelNode> {
+  assertArguments(options, optionRules, 'options')
   const { signer, transport, discovery, clock = systemClock, log = silentLogger, fees = NO_FEES, autoSettle = true } = options
   const tokenNetworks = typeof options.tokenNetwork === 'string' ? [options.tokenNetwork] : options.tokenNetwork
   assertArgument(tokenNetworks.length > 0, 'tokenNetwork', 'at least one address')
@@ -249,10 +289,10 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
   }
 
   async function start(): Promise<ChannelNode> {
-    const { chainId: network } = await signer.provider!.getNetwork()
+    const network = await createRpc({ provider: signer.provider!, clock }).chainId({ attempts: 5 })
     const dev = isDevelopmentChain(network)
     const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30, fromBlock = 0 } = options
-    const { stallTimeout = dev ? Infinity : revealTimeout / 2 } = options
+    const { stallTimeout = dev ? Infinity : revealTimeout / 2, clockTolerance = dev ? Infinity : revealTimeout / 2 } = options
     const chain = await createBlockchainService({
       signer,
       tokenNetworks,
@@ -271,9 +311,9 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       'tokenNetwork',
       'of one registry of token networks',
     )
-    const identity = await nodeIdentity(signer, store, chain.chainId, registry)
-    const { account, key, delegation } = identity
-    const delegations = createDelegations(signer.provider!, chain.chainId, registry)
+    const identity = await nodeIdentity(signer, store, chain.chainId, registry, clock)
+    const { account, key, sessionKey } = identity
+    const delegations = createDelegations(signer.provider!, chain.chainId, registry, clock)
     const { channels: loaded, locks: lockBook } = await loadChannels(store)
     const firstProofs = await loadFirstProofs(store)
     const registrations = await loadRegistrations(store)
@@ -291,23 +331,25 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       (error) => log.error('an effect failed', { reason: error instanceof Error ? error.message : String(error) }),
     )
     const alarm = createAlarmService(log)
-    let confirmed = 0
-    /** When the last block came, in milliseconds. */
-    let blockAt = clock.now()
-    const time: ChainTime = {
-      get confirmed() {
-        return confirmed
+    const time = createChainTime({
+      clock,
+      stallTimeout,
+      clockTolerance,
+      onClock(ahead, isWrong) {
+        if (!isWrong) return log.info('the clock of this machine is right again', { ahead })
+        log.error('the clock of this machine is wrong by the blocks that come: set it, or see whether the RPC node lags', { ahead })
+        events.emit('clockWrong', { ahead })
       },
-      now: () => Math.max(confirmed, Math.floor(clock.now() / 1000)),
-      stalled: () => clock.now() - blockAt > 1000 * stallTimeout,
-    }
+    })
+    const { minLock } = options
+    const least = await openLeastLock({ networks: infos, minLock, isFree: dev, gasPrice: () => chain.gasPrice(), clock, log })
     const channels = new Map(loaded.map((channel) => [channel.id, channel]))
     const releases = await openReleases(store, { journal, time, clock, channels })
     const foreign = await openForeignChannels(store, journal)
     const rewind = await openRewind(store, journal, channels, fromBlock)
     // Partners come from here on: all that waits is above, since a link that nobody hears of would never be used.
     const links = createLinks({
-      identity: { account, key, delegation },
+      identity,
       chainId: Number(chain.chainId),
       instance: toHex(randomBytes(16)),
       capabilities: fees ? 1 : 0,
@@ -322,7 +364,12 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     const context: NodeContext = {
       account,
       key,
-      delegation,
+      get delegation() {
+        return identity.delegation
+      },
+      sessionKey,
+      counts: (channel) => sessionKey === undefined || channel.ownKeys.includes(sessionKey),
+      registerKey,
       clock,
       log,
       journal,
@@ -334,12 +381,11 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       digests: (tokenNetwork) => chain.networks.get(tokenNetwork)!.digests,
       knows: (tokenNetwork) => chain.networks.has(tokenNetwork),
       recovers: (digest, signature, publicKey) => secp256k1.verify(digest, signature, publicKey),
-      withV: (digest, rs, publicKey, delegated) => {
-        const bytes = new Uint8Array(65 + delegated.length)
+      withV: (digest, rs, publicKey) => {
+        const bytes = new Uint8Array(65)
         bytes.set(rs)
-        bytes.set(delegated, 65)
         bytes[64] = 27
-        if (!secp256k1.verify(digest, bytes.subarray(0, 65), publicKey)) bytes[64] = 28
+        if (!secp256k1.verify(digest, bytes, publicKey)) bytes[64] = 28
         return bytes
       },
       noteRegistration: (id, secrethashes) => {
@@ -429,8 +475,9 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           return mediationFee(fees, amount, capacityOf(channel))
         },
         secretFor: (lock, channel, amount) => swaps?.secretFor(lock, channel, amount),
-        mayTake: (lock, channel, amount) => !swaps?.holds(lock, channel, amount),
+        mayTake: (lock, channel, amount, expiry) => !swaps?.holds(lock, channel, amount, expiry),
         register: (secrets) => register(secrets),
+        minLock: least.of,
         search: async (secrethashes) => {
           for (const { key: id, secrethashes: list, secrethash, secret, at } of await chain.registrations(
             infos[0]!.secretRegistry,
@@ -470,6 +517,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
             if (links.get(channel.partner)) proofs.sync(channel)
           }
           if (channel.phase !== 'open') locks.pursue(channel)
+          towers?.changed(channel)
           if (channel.phase === 'settled') transfers.settled(channel)
         },
         foreign: (event, tokenNetwork) => {
@@ -481,25 +529,29 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
       },
     )
 
-    /** Registrations under way: one for each set of secrets. */
-    const registering = new Set<string>()
-    function register(secrets: readonly Uint8Array[]): void {
-      const fresh = secrets.filter((secret) => !registering.has(toHex(secret)))
-      if (fresh.length === 0) return
-      for (const secret of fresh) registering.add(toHex(secret))
-      const id = toHex(engine().sha256(...fresh))
+    /** Channels in which this node's session key is being registered. */
+    const introducing = new Set<Hex>()
+    function registerKey(channel: Channel): void {
+      if (!sessionKey || channel.phase !== 'open' || introducing.has(channel.id)) return
+      introducing.add(channel.id)
       chain
         .transactions()
-        .then((transactions) => transactions.registerSecrets(infos[0]!.secretRegistry, fresh, `secrets/${id}`))
+        .then((transactions) => transactions.addSessionKey(channel.tokenNetwork, channel.id, channel.partner, sessionKey))
         .catch((error: unknown) => {
-          log.error('secrets could not be registered, trying again', {
+          log.error('the session key could not be registered, trying again when it is needed', {
+            channelId: channel.id,
             reason: error instanceof Error ? error.message : String(error),
           })
         })
-        .finally(() => {
-          for (const secret of fresh) registering.delete(toHex(secret))
-        })
+        .finally(() => introducing.delete(channel.id))
     }
+
+    const register = createRegistrar({
+      clock,
+      log,
+      gasLimit: () => chain.gasLimit(),
+      send: async (secrets, id) => (await chain.transactions()).registerSecrets(infos[0]!.secretRegistry, secrets, id),
+    })
 
     const kept = new Map<Hex, () => void>()
     function keep(partner: Hex): void {
@@ -607,16 +659,15 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     }
     await chain.start({
       event: chainState.event,
-      block: (block) => {
-        confirmed = Math.max(confirmed, block.timestamp)
-        blockAt = clock.now()
+      block: (block, left) => {
+        time.block(block.timestamp, left)
         rewind.forgetBelow(block.number)
         alarm.ring(block)
       },
       rollback: (block) => chainState.rewind(block),
     })
     // What was over before a restart is over now, with no new block.
-    confirmed = Math.max(confirmed, await chain.toldUntil())
+    time.begin(await chain.toldUntil())
     alarm.onBlock(() => tick())
     void ticking()
     for (const channel of channels.values()) {
@@ -633,6 +684,8 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
 
     function tick(): void {
       chainState.tick()
+      renew()
+      least.refresh()
       for (const channel of channels.values()) {
         if (channel.closing || channel.ownWithdraw || channel.theirWithdraw)
           void agreements().then((loaded) => loaded.expire(channel))
@@ -645,6 +698,17 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
           reason: error instanceof Error ? error.message : String(error),
         }),
       )
+    }
+
+    /** Whether the account is being asked for a delegation that lasts longer. */
+    let renewing = false
+    function renew(): void {
+      if (renewing || !identity.isDue()) return
+      renewing = true
+      identity
+        .renew()
+        .catch((error: unknown) => log.error('the delegation to the session key is not renewed', { reason: String(error) }))
+        .finally(() => void clock.sleep(RENEW_PAUSE, stopping.signal).then(() => (renewing = false), () => {}))
     }
 
     async function ticking(): Promise<void> {
@@ -688,6 +752,7 @@ export async function createChannelNode(options: ChannelNodeOptions): Promise<Ch
     }
 
     return {
+      ...stops,
       account,
       chainId: chain.chainId,
       networks: infos,

@@ -2,8 +2,9 @@
  * The EIP-712 types that `TokenNetwork.sol` and `TokenNetworkRegistry.sol` check.
  * @module
  */
-import type { Hex } from '../core/bytes.ts'
+import { concatBytes, toHex, type Hex } from '../core/bytes.ts'
 import { engine } from '../core/crypto/engine.ts'
+import { assertArgument } from '../core/errors.ts'
 import { domainSeparator, typedDataHasher } from '../core/crypto/typedData.ts'
 
 /** The EIP-712 domain of one token network. */
@@ -41,6 +42,8 @@ export interface CloseMessage {
   readonly channelId: Hex
   /** Digest of the balance proof; 32 zero bytes for none. */
   readonly proof: Hex
+  /** keccak-256 of the steps that are handed in with it; 32 zero bytes for none. See {@link stepsHash}. */
+  readonly steps: Hex
 }
 
 /** The other side: "this is the last proof that I have accepted". */
@@ -70,6 +73,8 @@ export interface OpenMessage {
   readonly deposit: bigint
   /** Unix seconds. */
   readonly validUntil: number
+  /** keccak-256 of the partner's watch and consent one behind the other; 32 zero bytes without. See {@link consentHash}. */
+  readonly consent: Hex
 }
 
 /** The receiver of a lock: "I will not claim it", so that its sender can have it back before it expires. */
@@ -81,10 +86,12 @@ export interface ReleaseMessage {
   readonly lock: Uint8Array
 }
 
-/** A participant: "this key signs for me". */
+/** A participant: "this key signs for me where it is registered until then". */
 export interface DelegationMessage {
   readonly participant: string
   readonly signer: string
+  /** Unix seconds. */
+  readonly validUntil: number
 }
 
 /** Fields of each type of a token network, in the order in which they are hashed. */
@@ -101,10 +108,12 @@ export const tokenNetworkTypes = {
   Close: [
     { name: 'channelId', type: 'bytes32' },
     { name: 'proof', type: 'bytes32' },
+    { name: 'steps', type: 'bytes32' },
   ],
   Update: [
     { name: 'channelId', type: 'bytes32' },
     { name: 'proof', type: 'bytes32' },
+    { name: 'steps', type: 'bytes32' },
   ],
   Withdraw: [
     { name: 'channelId', type: 'bytes32' },
@@ -127,6 +136,7 @@ export const tokenNetworkTypes = {
     { name: 'channelId', type: 'bytes32' },
     { name: 'deposit', type: 'uint128' },
     { name: 'validUntil', type: 'uint64' },
+    { name: 'consent', type: 'bytes32' },
   ],
 } as const
 
@@ -135,6 +145,7 @@ export const delegationTypes = {
   Delegation: [
     { name: 'participant', type: 'address' },
     { name: 'signer', type: 'address' },
+    { name: 'validUntil', type: 'uint64' },
   ],
 } as const
 
@@ -173,6 +184,33 @@ export function delegationDigest(chainId: bigint, registry: string, message: Del
   return typedDataHasher(domain, 'Delegation', delegationTypes.Delegation)({ ...message })
 }
 
+/** A delegation as contracts and nodes take it: its end in 8 bytes, and the participant's signature behind. */
+export function encodeDelegation(validUntil: number, signature: Uint8Array): Uint8Array {
+  const end = new Uint8Array(8)
+  new DataView(end.buffer).setBigUint64(0, BigInt(validUntil))
+  return concatBytes(end, signature)
+}
+
+/** Reads a delegation; undefined for what is too short to be one. A time beyond 2^53 is read as the highest number below. */
+export function decodeDelegation(bytes: Uint8Array): { readonly validUntil: number; readonly signature: Uint8Array } | undefined {
+  if (bytes.length <= 8) return undefined
+  const end = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0)
+  const validUntil = Math.min(Number(end), Number.MAX_SAFE_INTEGER)
+  return { validUntil, signature: bytes.subarray(8) }
+}
+
+/** What `Close` and `Update` say of the steps that are handed in. */
+export function stepsHash(steps: Uint8Array): Hex {
+  return steps.length === 0 ? NO_HASH : toHex(engine().keccak256(steps))
+}
+
+/** What `Open` says of the partner's consent. */
+export function consentHash(consent: { readonly watch: Uint8Array; readonly signature: Uint8Array } | undefined): Hex {
+  return consent ? toHex(engine().keccak256(concatBytes(consent.watch, consent.signature))) : NO_HASH
+}
+
+const NO_HASH: Hex = `0x${'00'.repeat(32)}`
+
 /** The domain of a {@link DelegationMessage}. */
 export function delegationDomain(chainId: bigint, verifyingContract: string) {
   return { name: 'Sluice TokenNetworkRegistry', version: '1', chainId, verifyingContract } as const
@@ -191,6 +229,8 @@ function balanceProofHasher(domain: TokenNetworkDomain): (proof: BalanceProof) =
   message.set([0x19, 0x01])
   message.set(domainSeparator(domain), 2)
   return ({ channel, nonce, transferred, locked, locksroot, stream, reference }) => {
+    const fits = Number.isSafeInteger(nonce) && nonce >= 0 && (transferred | locked) >> 128n === 0n
+    assertArgument(fits, 'proof', 'of a nonce below 2^53 and amounts from 0 and below 2^128')
     struct.set(channel, 32)
     view.setUint32(88, Math.floor(nonce / 2 ** 32))
     view.setUint32(92, nonce >>> 0)

@@ -1,5 +1,7 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { computeFrom } from '../core/argument.ts'
 import type { Hex } from '../core/bytes.ts'
+import { contractAt } from './contractAt.ts'
 import { dataTradeFragments } from './generated/dataTradeFragments.ts'
 import type { DataTrade, DataTradeInterface } from './generated/types/DataTrade.ts'
 import type { Order } from './order.ts'
@@ -23,7 +25,7 @@ export type OrderState = (typeof orderStates)[number]
  * ```
  */
 export function dataTradeContract(address: string, runner?: ContractRunner | null): DataTrade {
-  return new Contract(address, dataTradeInterface, runner) as unknown as DataTrade
+  return contractAt<DataTrade>(address, dataTradeInterface, runner)
 }
 
 /** The terms of an order as the contract's calls and its `OrderCreated` event give them. */
@@ -33,6 +35,10 @@ export type OrderStruct = {
 
 /** The terms of an order out of what ethers decoded. */
 export function orderFromStruct(struct: OrderStruct): Order {
+  return computeFrom('struct', 'an order as DataTrade.sol has it', () => orderOf(struct))
+}
+
+function orderOf(struct: OrderStruct): Order {
   const { buyer, seller, token, ackSigner, price, totalData, chunks, dataRoot, deadline, salt } = struct
   return {
     buyer,

@@ -109,6 +109,19 @@ it('says that the node is gone, without its URL', async () => {
   expect(JSON.stringify(error)).not.toContain(url)
 })
 
+it.each([
+  ['shanghai', 'Cancun'],
+  ['paris', 'Shanghai'],
+  ['london', 'Shanghai'],
+] as const)('sends nothing to a chain of %s', async (hardfork, missing) => {
+  // The development chain's own contracts are what is refused.
+  await expect(startDevnet({ accounts: 1, args: ['--hardfork', hardfork] })).rejects.toMatchObject({
+    code: 'HARDFORK_MISSING',
+    details: { hardfork: missing },
+    shortMessage: expect.stringContaining(`${missing} hardfork`) as string,
+  })
+})
+
 /** A wallet whose owner always says no. */
 function refusing(provider: Provider, address: string): Signer {
   const no: Error = makeError('no', 'ACTION_REJECTED', { action: 'sendTransaction', reason: 'rejected' })

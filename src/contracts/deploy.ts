@@ -1,6 +1,9 @@
-import { ContractFactory, isError, type InterfaceAbi, type Signer, ZeroAddress } from 'ethers'
-import { revertData, revertError } from '../core/chain/revert.ts'
-import { rpcError } from '../core/chain/rpc.ts'
+import { ContractFactory, getCreateAddress, type InterfaceAbi, type Provider, type Signer, ZeroAddress } from 'ethers'
+import { address as addressRule, assertArguments, optional, rule, signer as signerRule } from '../core/argument.ts'
+import { revertData } from '../core/chain/revert.ts'
+import { createRpc } from '../core/chain/rpc.ts'
+import { createSender } from '../core/chain/sender.ts'
+import { reasonOf } from '../core/chain/verdict.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
 import type { ChannelDeployment, Deployment, ExchangeDeployment } from './deployments.ts'
 import { dataTradeAbi } from './generated/dataTradeAbi.ts'
@@ -28,15 +31,20 @@ export interface DeployOptions {
   readonly grace?: number | undefined
 }
 
+const callRules = { signer: signerRule, options: /* @__PURE__ */ rule('an object of options', (value) => typeof value === 'object' && value !== null) }
+
 /**
  * Deploys `DataTrade.sol` and `Registry.sol`, in two transactions.
- * @throws `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
+ * @throws `HARDFORK_MISSING` if the chain does not run what the contracts are compiled for; `BAD_ARGUMENT` for a signer without
+ * provider; `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
  * @example
  * ```ts
  * const { dataTrade, registry, fromBlock } = await deployContracts(signer)
  * ```
  */
-export async function deployContracts(signer: Signer, { grace = 3600 }: DeployOptions = {}): Promise<Deployment> {
+export async function deployContracts(signer: Signer, options: DeployOptions = {}): Promise<Deployment> {
+  assertArguments({ signer, options }, callRules)
+  const { grace = 3600 } = options
   assertArgument(Number.isInteger(grace) && grace >= 0 && grace < 2 ** 31, 'grace', 'whole seconds below 2^31')
   const dataTrade = await deploy('DataTrade', signer, dataTradeAbi, dataTradeBytecode, [grace])
   const registry = await deploy('Registry', signer, registryAbi, registryBytecode, [])
@@ -56,7 +64,8 @@ export interface DeployChannelsOptions {
 /**
  * Deploys `SecretRegistry.sol`, `TokenNetworkRegistry.sol` and, for rewards in ETH, `TowerDeposit.sol`, in three
  * transactions. The network of a token is made by anyone with `createTokenNetwork` of the registry.
- * @throws `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
+ * @throws `HARDFORK_MISSING` if the chain does not run what the contracts are compiled for; `BAD_ARGUMENT` for a signer without
+ * provider; `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
  * @example
  * ```ts
  * const { tokenNetworkRegistry } = await deployChannels(signer)
@@ -65,8 +74,10 @@ export interface DeployChannelsOptions {
  */
 export async function deployChannels(
   signer: Signer,
-  { challengePeriod = 86_400 }: DeployChannelsOptions = {},
+  options: DeployChannelsOptions = {},
 ): Promise<ChannelDeployment> {
+  assertArguments({ signer, options }, callRules)
+  const { challengePeriod = 86_400 } = options
   assertArgument(
     Number.isInteger(challengePeriod) && challengePeriod > 0 && challengePeriod < 2 ** 31,
     'challengePeriod',
@@ -105,7 +116,8 @@ export interface DeployExchangeOptions {
 /**
  * Deploys `ProxyTransfer.sol` and `Evidence.sol`, in two transactions. The operator adds assets with `addAsset`, merchants
  * and data sources open their accounts with `open`.
- * @throws `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
+ * @throws `HARDFORK_MISSING` if the chain does not run what the contracts are compiled for; `BAD_ARGUMENT` for a signer without
+ * provider; `INSUFFICIENT_FUNDS`, `TRANSACTION_REJECTED`, `CONTRACT_REVERTED`, `RPC_FAILED`.
  * @example
  * ```ts
  * const { proxyTransfer } = await deployExchange(signer)
@@ -114,8 +126,11 @@ export interface DeployExchangeOptions {
  */
 export async function deployExchange(
   signer: Signer,
-  { operator, placeBits = 14 }: DeployExchangeOptions = {},
+  options: DeployExchangeOptions = {},
 ): Promise<ExchangeDeployment> {
+  assertArguments({ signer, options }, callRules)
+  const { operator, placeBits = 14 } = options
+  assertArguments({ operator }, { operator: optional(addressRule) })
   assertArgument(Number.isInteger(placeBits) && placeBits >= 0 && placeBits <= 32, 'placeBits', 'a whole number from 0 to 32')
   const transfers = await deploy('ProxyTransfer', signer, proxyTransferAbi, proxyTransferBytecode, [
     operator ?? (await signer.getAddress()),
@@ -125,6 +140,36 @@ export async function deployExchange(
   return { proxyTransfer: transfers.address, evidence: evidence.address, fromBlock: transfers.block }
 }
 
+/**
+ * Code that runs the opcodes which the compiler may use for a hardfork and no earlier one has.
+ * Source: EIP-3855 (PUSH0), EIP-5656 (MCOPY), EIP-1153 (TLOAD).
+ */
+const HARDFORKS = [
+  { hardfork: 'Shanghai', probe: '0x5f5ff3' },
+  { hardfork: 'Cancun', probe: '0x6000600060005e60005c60006000f3' },
+] as const
+
+/** Runs the opcodes that the contracts are made of, before they cost anything. @throws `HARDFORK_MISSING`, `RPC_FAILED`. */
+async function assertHardfork(name: string, provider: Provider, chainId: bigint): Promise<void> {
+  const rpc = createRpc({ provider })
+  for (const { hardfork, probe } of HARDFORKS) {
+    const run = () => provider.call({ data: probe }).then(() => true, isFailedCall)
+    if (await rpc.ask(`opcodes of ${hardfork}`, run, { attempts: 5 })) continue
+    throw new SluiceError(
+      'HARDFORK_MISSING',
+      `chain ${chainId} does not run the opcodes of the ${hardfork} hardfork, which ${name} is compiled for: nothing was sent`,
+      { details: { contract: name, chainId, hardfork } },
+    )
+  }
+}
+
+/** False for a call that the chain has run and that failed; throws what kept the node from running it. */
+function isFailedCall(error: unknown): false {
+  if (revertData(error) !== undefined) return false
+  if (/opcode|not ?activated|undefined instruction|bad instruction/i.test(reasonOf(error))) return false
+  throw error
+}
+
 async function deploy(
   name: string,
   signer: Signer,
@@ -132,22 +177,13 @@ async function deploy(
   bytecode: string,
   args: readonly unknown[],
 ): Promise<{ address: string; block: number }> {
+  const sender = await createSender({ signer })
   try {
-    const contract = await new ContractFactory(abi, bytecode, signer).deploy(...args)
-    const receipt = await contract.deploymentTransaction()?.wait()
-    if (!receipt?.contractAddress) throw new SluiceError('RPC_FAILED', `node gave no receipt of the deployment of ${name}`)
-    return { address: receipt.contractAddress, block: receipt.blockNumber }
-  } catch (error) {
-    const data = revertData(error)
-    if (data !== undefined) throw revertError(data)
-    // The error of ethers may hold the node's URL with its key: only what rpcError leaves of it goes on.
-    const cause = rpcError(error, `deployment of ${name}`)
-    if (isError(error, 'INSUFFICIENT_FUNDS')) {
-      throw new SluiceError('INSUFFICIENT_FUNDS', `the deployer can't pay for the deployment of ${name}`, { cause })
-    }
-    if (isError(error, 'ACTION_REJECTED')) {
-      throw new SluiceError('TRANSACTION_REJECTED', `the deployment of ${name} was rejected in the wallet`, { cause })
-    }
-    throw cause
+    await assertHardfork(name, signer.provider!, sender.chainId)
+    const { data } = await new ContractFactory(abi, bytecode).getDeployTransaction(...args)
+    const receipt = await sender.send({ to: null, data }, { label: `deployment of ${name}` })
+    return { address: getCreateAddress({ from: sender.address, nonce: receipt.nonce }), block: receipt.blockNumber }
+  } finally {
+    await sender.close()
   }
 }

@@ -1,3 +1,4 @@
+import { amount, assertArguments } from '../core/argument.ts'
 import { SluiceError } from '../core/errors.ts'
 
 /** Where Sluice's contracts are on one chain. */
@@ -40,6 +41,7 @@ export const deployments: Readonly<Record<string, Deployment>> = {}
  * @throws `NOT_DEPLOYED` if there is none.
  */
 export function deployment(chainId: bigint): Deployment {
+  assertArguments({ chainId }, { chainId: amount(256) })
   const found = Object.hasOwn(deployments, String(chainId)) ? deployments[String(chainId)] : undefined
   if (found) return found
   throw new SluiceError(

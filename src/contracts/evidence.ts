@@ -1,4 +1,5 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { contractAt } from './contractAt.ts'
 import { evidenceFragments } from './generated/evidenceFragments.ts'
 import type { Evidence, EvidenceInterface } from './generated/types/Evidence.ts'
 
@@ -14,5 +15,5 @@ export const evidenceInterface: EvidenceInterface = /* @__PURE__ */ new Interfac
  * ```
  */
 export function evidenceContract(address: string, runner?: ContractRunner | null): Evidence {
-  return new Contract(address, evidenceInterface, runner) as unknown as Evidence
+  return contractAt<Evidence>(address, evidenceInterface, runner)
 }

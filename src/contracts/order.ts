@@ -26,6 +26,6 @@ export interface Order {
   readonly dataRoot: Hex
   /** Unix seconds. */
   readonly deadline: number
-  /** 32 random bytes. */
+  /** 32 bytes that make the id unique, and commit to what the contract doesn't know: see `saltFor` of the protocol. */
   readonly salt: Hex
 }

@@ -1,7 +1,9 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { computeFrom } from '../core/argument.ts'
 import { concatBytes, utf8 } from '../core/bytes.ts'
 import { encodeTransferParams, type SignedTransferParams } from '../core/crypto/graphene/index.ts'
 import { assertArgument } from '../core/errors.ts'
+import { contractAt } from './contractAt.ts'
 import { proxyTransferFragments } from './generated/proxyTransferFragments.ts'
 import type { ProxyTransfer, ProxyTransferInterface } from './generated/types/ProxyTransfer.ts'
 
@@ -20,7 +22,7 @@ export const proxyTransferInterface: ProxyTransferInterface = /* @__PURE__ */ ne
  * ```
  */
 export function proxyTransferContract(address: string, runner?: ContractRunner | null): ProxyTransfer {
-  return new Contract(address, proxyTransferInterface, runner) as unknown as ProxyTransfer
+  return contractAt<ProxyTransfer>(address, proxyTransferInterface, runner)
 }
 
 /** A transfer as its proxy carries it out. */
@@ -38,7 +40,11 @@ const MAX_PROXY_MEMO = 99
  * Packs a transfer as `proxyTransfer` takes it; `ProxyTransfer.sol` says how.
  * @throws `BAD_ARGUMENT` naming the field that is out of range.
  */
-export function encodeTransfer({ params, proxyMemo }: AuthorisedTransfer): Uint8Array {
+export function encodeTransfer(transfer: AuthorisedTransfer): Uint8Array {
+  return computeFrom('transfer', 'an authorised transfer with params and proxyMemo', () => encode(transfer))
+}
+
+function encode({ params, proxyMemo }: AuthorisedTransfer): Uint8Array {
   const binary = encodeTransferParams(params)
   const [signature, ...others] = params.signatures
   assertArgument(signature?.length === 65 && others.length === 0, 'signatures', 'one of 65 bytes')
@@ -49,5 +55,5 @@ export function encodeTransfer({ params, proxyMemo }: AuthorisedTransfer): Uint8
 
 /** Packs transfers as `proxyTransfers` takes them. @throws `BAD_ARGUMENT` as {@link encodeTransfer}. */
 export function encodeTransfers(transfers: readonly AuthorisedTransfer[]): Uint8Array {
-  return concatBytes(...transfers.map(encodeTransfer))
+  return computeFrom('transfers', 'a list of authorised transfers', () => concatBytes(...transfers.map(encode)))
 }

@@ -1,4 +1,5 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { contractAt } from './contractAt.ts'
 import { registryFragments } from './generated/registryFragments.ts'
 import type { Registry, RegistryInterface } from './generated/types/Registry.ts'
 
@@ -23,5 +24,5 @@ export const KADEMLIA_SERVICE = '0x07ddeac38eddeb27abcb3eaef140dff6d0f5a2c166bb8
  * ```
  */
 export function registryContract(address: string, runner?: ContractRunner | null): Registry {
-  return new Contract(address, registryInterface, runner) as unknown as Registry
+  return contractAt<Registry>(address, registryInterface, runner)
 }

@@ -1,4 +1,5 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { contractAt } from './contractAt.ts'
 import { secretRegistryFragments } from './generated/secretRegistryFragments.ts'
 import type { SecretRegistry, SecretRegistryInterface } from './generated/types/SecretRegistry.ts'
 
@@ -16,5 +17,5 @@ export const secretRegistryInterface: SecretRegistryInterface = /* @__PURE__ */ 
  * ```
  */
 export function secretRegistryContract(address: string, runner?: ContractRunner | null): SecretRegistry {
-  return new Contract(address, secretRegistryInterface, runner) as unknown as SecretRegistry
+  return contractAt<SecretRegistry>(address, secretRegistryInterface, runner)
 }

@@ -5,13 +5,23 @@ import {
   createChannels,
   NO_PROOF,
   NOTHING,
+  streamOf,
   type Channels,
   type Proof,
 } from '../../test/fixtures/contracts/channels.ts'
 import { fromHex, toHex, type Hex } from '../core/bytes.ts'
 import { revertData, revertError } from '../core/chain/revert.ts'
 import { startDevnet, type Devnet } from '../testing/devnet.ts'
-import { delegationDigest, tokenNetworkDigests, tokenNetworkDomain, type TokenNetworkDigests } from './channelTypes.ts'
+import {
+  consentHash,
+  decodeDelegation,
+  delegationDigest,
+  encodeDelegation,
+  stepsHash,
+  tokenNetworkDigests,
+  tokenNetworkDomain,
+  type TokenNetworkDigests,
+} from './channelTypes.ts'
 import { tokenNetworkInterface } from './tokenNetwork.ts'
 import { channelStates } from './tokenNetworkView.ts'
 
@@ -86,15 +96,16 @@ async function endTogether(): Promise<void> {
 it('takes what the digests of the SDK sign: closing, update and release by others', async () => {
   const edge = { nonce: Number.MAX_SAFE_INTEGER, transferred: 2n ** 127n + 1n, locked: 2n ** 100n, locksroot: keccak256('0x01') }
   const ofBob = proofBy(bob, { ...edge, stream: keccak256('0x02'), ref: keccak256('0x03'), watch: keccak256('0x04') })
-  const ofAlice = proofBy(alice, { nonce: 1, transferred: 10n })
-  const closing = sign(alice, digests.Close({ channelId: id, proof: ofBob.digest }))
+  const { stream, steps } = streamOf(keccak256('0x07'), 1n, 10)
+  const ofAlice = { ...proofBy(alice, { nonce: 1, transferred: 6n, stream }), steps: steps(4) }
+  const closing = sign(alice, digests.Close({ channelId: id, proof: ofBob.digest, steps: stepsHash(new Uint8Array(0)) }))
   await (await as(stranger).close(alice.address, bob.address, ofBob, closing)).wait()
-  const update = sign(bob, digests.Update({ channelId: id, proof: ofAlice.digest }))
+  const update = sign(bob, digests.Update({ channelId: id, proof: ofAlice.digest, steps: stepsHash(fromHex(ofAlice.steps)) }))
   await (await as(stranger).update(alice.address, bob.address, balanceOf(ofBob), NOTHING, ofAlice, update)).wait()
   const lock = keccak256('0x05') as Hex
   const release = sign(alice, digests.Release({ channelId: id, sender: bob.address, lock: fromHex(lock) }))
   await (await as(stranger).registerReleases(bob.address, alice.address, [{ lock, signature: release }])).wait()
-  await settle(ofBob, ofAlice)
+  await settle(ofBob, { ...ofAlice, transferred: 10n })
 })
 
 it('takes what the digests of the SDK sign: openings, withdrawals and endings together', async () => {
@@ -109,17 +120,30 @@ it('takes what the digests of the SDK sign: openings, withdrawals and endings to
     bob.address,
     Number((await as(alice).channel(alice.address, bob.address)).epoch) + 1,
   ) as Hex
-  const opening = sign(alice, digests.Open({ channelId: next, deposit: DEPOSIT, validUntil: LONG }))
-  const permit = { value: 0n, deadline: 0n, v: 0, r: ZeroHash, s: ZeroHash }
-  await (await as(stranger).openFor(alice.address, bob.address, DEPOSIT, LONG, opening, ZeroHash, '0x', permit)).wait()
   id = next
+  const consent = { watch: fromHex(ZeroHash), signature: fromHex(proofBy(bob, { nonce: 1 }).signature) }
+  const opening = sign(
+    alice,
+    digests.Open({ channelId: next, deposit: DEPOSIT, validUntil: LONG, consent: consentHash(consent) }),
+  )
+  const permit = { value: 0n, deadline: 0n, v: 0, r: ZeroHash, s: ZeroHash }
+  const handIn = (watch: Uint8Array | string, signature: Uint8Array | string) =>
+    as(stranger).openFor(alice.address, bob.address, DEPOSIT, LONG, opening, watch, signature, permit)
+  await expect(handIn(ZeroHash, '0x')).rejects.toThrow()
+  await (await handIn(consent.watch, consent.signature)).wait()
   await endTogether()
 })
 
-it('takes a session key with its delegation', async () => {
-  const ofSession = proofBy(stranger, { nonce: 1 })
-  const delegation = sign(bob, delegationDigest(devnet.chainId, registry, { participant: bob.address, signer: stranger.address }))
-  const proof = { ...ofSession, signature: concat([ofSession.signature, delegation]) }
+it('takes a session key once its delegation has registered it', async () => {
+  const proof = proofBy(stranger, { nonce: 1 })
+  const validUntil = (await devnet.time()) + 1000
+  const message = { participant: bob.address, signer: stranger.address, validUntil }
+  const delegation = encodeDelegation(validUntil, fromHex(sign(bob, delegationDigest(devnet.chainId, registry, message))))
+  expect(decodeDelegation(delegation)?.validUntil).toBe(validUntil)
+  expect(decodeDelegation(new Uint8Array(8))).toBeUndefined()
+  expect(decodeDelegation(new Uint8Array(9).fill(255))?.validUntil).toBe(Number.MAX_SAFE_INTEGER)
+  await expect(as(alice).close(alice.address, bob.address, proof, '0x')).rejects.toThrow()
+  await (await as(alice).addSessionKey(bob.address, alice.address, stranger.address, delegation)).wait()
   await (await as(alice).close(alice.address, bob.address, proof, '0x')).wait()
   await settle(proof, NO_PROOF)
 })

@@ -1,4 +1,5 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { contractAt } from './contractAt.ts'
 import { tokenNetworkCallFragments } from './generated/tokenNetworkCallFragments.ts'
 import { tokenNetworkViewFragments } from './generated/tokenNetworkViewFragments.ts'
 import type { TokenNetwork, TokenNetworkInterface } from './generated/types/TokenNetwork.ts'
@@ -19,5 +20,5 @@ export const tokenNetworkInterface: TokenNetworkInterface = /* @__PURE__ */ new 
  * ```
  */
 export function tokenNetworkContract(address: string, runner?: ContractRunner | null): TokenNetwork {
-  return new Contract(address, tokenNetworkInterface, runner) as unknown as TokenNetwork
+  return contractAt<TokenNetwork>(address, tokenNetworkInterface, runner)
 }

@@ -1,4 +1,5 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { contractAt } from './contractAt.ts'
 import { tokenNetworkRegistryFragments } from './generated/tokenNetworkRegistryFragments.ts'
 import type { TokenNetworkRegistry, TokenNetworkRegistryInterface } from './generated/types/TokenNetworkRegistry.ts'
 
@@ -16,5 +17,5 @@ export const tokenNetworkRegistryInterface: TokenNetworkRegistryInterface = /* @
  * ```
  */
 export function tokenNetworkRegistryContract(address: string, runner?: ContractRunner | null): TokenNetworkRegistry {
-  return new Contract(address, tokenNetworkRegistryInterface, runner) as unknown as TokenNetworkRegistry
+  return contractAt<TokenNetworkRegistry>(address, tokenNetworkRegistryInterface, runner)
 }

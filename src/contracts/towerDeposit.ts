@@ -1,4 +1,5 @@
-import { Contract, type ContractRunner, Interface } from 'ethers'
+import { type ContractRunner, Interface } from 'ethers'
+import { contractAt } from './contractAt.ts'
 import { towerDepositFragments } from './generated/towerDepositFragments.ts'
 import type { TowerDeposit, TowerDepositInterface } from './generated/types/TowerDeposit.ts'
 
@@ -16,5 +17,5 @@ export const towerDepositInterface: TowerDepositInterface = /* @__PURE__ */ new 
  * ```
  */
 export function towerDepositContract(address: string, runner?: ContractRunner | null): TowerDeposit {
-  return new Contract(address, towerDepositInterface, runner) as unknown as TowerDeposit
+  return contractAt<TowerDeposit>(address, towerDepositInterface, runner)
 }

@@ -2,6 +2,7 @@
  * The EIP-712 types that `DataTrade.sol` checks.
  * @module
  */
+import { computeFrom } from '../core/argument.ts'
 import { toHex, type Hex } from '../core/bytes.ts'
 import { typedDataHasher } from '../core/crypto/typedData.ts'
 import type { Order } from './order.ts'
@@ -12,11 +13,17 @@ export interface DataTradeDomain {
   readonly version: '1'
   readonly chainId: bigint
   readonly verifyingContract: string
+  /**
+   * The chain's id when the contract was deployed (`originChainId` of the contract): orders are named under it, whatever
+   * the chain's id is now. @default chainId
+   */
+  readonly originChainId?: bigint | undefined
 }
 
 /** The domain of the order contract at an address. */
-export function dataTradeDomain(chainId: bigint, verifyingContract: string): DataTradeDomain {
-  return { name: 'Sluice DataTrade', version: '1', chainId, verifyingContract }
+export function dataTradeDomain(chainId: bigint, verifyingContract: string, originChainId?: bigint): DataTradeDomain {
+  const domain = { name: 'Sluice DataTrade', version: '1', chainId, verifyingContract } as const
+  return originChainId === undefined || originChainId === chainId ? domain : { ...domain, originChainId }
 }
 
 /** Buyer: "of this order I acknowledge and pay the first `transferred` bytes". */
@@ -86,8 +93,13 @@ export type DataTradeDigests = { readonly [T in keyof DataTradeMessages]: (messa
 
 /** Prepares the digests of a domain: what doesn't change is hashed once. */
 export function dataTradeDigests(domain: DataTradeDomain): DataTradeDigests {
+  return computeFrom('domain', 'what dataTradeDomain() returns', () => digestsOf(domain))
+}
+
+function digestsOf(domain: DataTradeDomain): DataTradeDigests {
+  const origin = { ...domain, chainId: domain.originChainId ?? domain.chainId }
   const hasher = <T extends keyof DataTradeMessages>(type: T): ((message: DataTradeMessages[T]) => Uint8Array) => {
-    const hash = typedDataHasher(domain, type, dataTradeTypes[type])
+    const hash = typedDataHasher(type === 'Order' ? origin : domain, type, dataTradeTypes[type])
     return (message) => hash(message as unknown as Record<string, string | number | bigint>)
   }
   return { Order: hasher('Order'), Ack: hasher('Ack'), ChunkClaim: hasher('ChunkClaim'), Rating: hasher('Rating') }
@@ -95,5 +107,6 @@ export function dataTradeDigests(domain: DataTradeDomain): DataTradeDigests {
 
 /** The id of an order under a domain. */
 export function orderId(domain: DataTradeDomain, order: Order): Hex {
-  return toHex(dataTradeDigests(domain).Order(order))
+  const digests = dataTradeDigests(domain)
+  return computeFrom('order', 'all terms of an order, as Order has them', () => toHex(digests.Order(order)))
 }

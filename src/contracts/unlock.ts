@@ -1,3 +1,4 @@
+import { amount, assertArguments, computeFrom } from '../core/argument.ts'
 import { concatBytes, fromHex, toHex, type Hex } from '../core/bytes.ts'
 import { engine } from '../core/crypto/engine.ts'
 import { assertArgument } from '../core/errors.ts'
@@ -45,7 +46,11 @@ const ZERO = new Uint8Array(32)
  * await network.unlock(sender, receiver, epoch, locked, other, encodeLocks({ locks, numbers: [3] }))
  * ```
  */
-export function encodeLocks({ locks, numbers, lists = [] }: LocksToUnlock): Hex {
+export function encodeLocks(toUnlock: LocksToUnlock): Hex {
+  return computeFrom('locks', 'a map of locks by number, beside the numbers to unlock', () => encode(toUnlock))
+}
+
+function encode({ locks, numbers, lists = [] }: LocksToUnlock): Hex {
   const all = [...locks.keys()].sort((a, b) => a - b)
   assertArgument(
     all.every((number) => Number.isInteger(number) && number >= 0 && number < NUMBERS),
@@ -87,6 +92,7 @@ export function encodeLocks({ locks, numbers, lists = [] }: LocksToUnlock): Hex 
 
 /** The numbers in the bitmap of a `ChannelUnlocked` event. */
 export function unlockedNumbers(bitmap: bigint): number[] {
+  assertArguments({ bitmap }, { bitmap: amount(256) })
   return Array.from({ length: NUMBERS }, (_, number) => number).filter((number) => (bitmap >> BigInt(number)) & 1n)
 }
 
@@ -152,5 +158,6 @@ function numbersOf({ expiry, amount }: UnlockableLock): { expiry: Uint8Array; am
 }
 
 function uint16(value: number): Uint8Array {
+  assertArgument(value < 2 ** 16, 'lists', 'lists of less than 2^16 secrethashes in all')
   return Uint8Array.of(value >> 8, value & 0xff)
 }

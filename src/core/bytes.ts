@@ -2,15 +2,16 @@
  * Byte strings and their hex form.
  * @module
  */
-import { SluiceError } from './errors.ts'
+import { assertArgument, SluiceError } from './errors.ts'
 
 /** `0x`-prefixed lower-case hex. */
 export type Hex = `0x${string}`
 
 const HEX = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
-/** Writes bytes as `0x` hex. */
+/** Writes bytes as `0x` hex. @throws `BAD_ARGUMENT` for anything but a Uint8Array. */
 export function toHex(bytes: Uint8Array): Hex {
+  assertArgument(bytes instanceof Uint8Array, 'bytes', 'a Uint8Array')
   let out = ''
   for (let i = 0; i < bytes.length; i++) out += HEX[bytes[i]!]!
   return `0x${out}`
@@ -21,7 +22,7 @@ export function toHex(bytes: Uint8Array): Hex {
  * @throws `BAD_ARGUMENT` unless `hex` is `0x` and pairs of digits, `size` bytes of them if given.
  */
 export function fromHex(hex: string, size?: number, name = 'hex'): Uint8Array {
-  const fit = hex.startsWith('0x') && hex.length % 2 === 0 && (size === undefined || hex.length === 2 + 2 * size)
+  const fit = typeof hex === 'string' && hex.startsWith('0x') && hex.length % 2 === 0 && (size === undefined || hex.length === 2 + 2 * size)
   const out = new Uint8Array(fit ? (hex.length - 2) / 2 : 0)
   let wrong = fit ? 0 : 1
   for (let i = 0, at = 2; i < out.length; i++, at += 2) {
@@ -31,8 +32,8 @@ export function fromHex(hex: string, size?: number, name = 'hex'): Uint8Array {
     out[i] = (high << 4) | low
   }
   if (wrong === 0) return out
-  throw new SluiceError('BAD_ARGUMENT', `${name} must be 0x and ${size === undefined ? 'pairs of' : String(2 * size)} hex digits`, {
-    details: { name, length: hex.length },
+  throw new SluiceError('BAD_ARGUMENT', `${String(name)} must be 0x and ${size === undefined ? 'pairs of' : String(2 * size)} hex digits`, {
+    details: { name: String(name), length: typeof hex === 'string' ? hex.length : undefined },
   })
 }
 

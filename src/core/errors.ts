@@ -41,6 +41,7 @@ export type ErrorCode =
   | 'RPC_FAILED'
   | 'WRONG_CHAIN'
   | 'NOT_DEPLOYED'
+  | 'HARDFORK_MISSING'
   | 'INSUFFICIENT_FUNDS'
   | 'TRANSACTION_REJECTED'
   | 'TRANSACTION_REVERTED'
@@ -76,6 +77,9 @@ export type ErrorCode =
   | 'PARTIAL_MISMATCH'
   | 'SOURCE_FAILED'
   | 'PEER_REFUSED'
+  | 'SELLER_BLIND'
+  | 'ORDER_TOO_SMALL'
+  | 'SETTLEMENT_OWED'
   // payment channels
   | 'CAPACITY_SHORT'
   | 'CHAIN_STALLED'
@@ -207,6 +211,7 @@ export type ContractErrorCode =
   | 'TOKEN_UNUSABLE'
   // TowerDeposit.sol
   | 'CLAIM_TOO_EARLY'
+  | 'NETWORK_UNKNOWN'
   | 'NO_REWARD'
   | 'REWARD_OUTDATED'
   | 'REWARD_UNCOVERED'

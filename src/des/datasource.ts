@@ -3,6 +3,7 @@
  * @module
  */
 import type { AxiosInstance } from 'axios'
+import { assertArguments, callback, clock as clockRule, either, flag, having, integer, listOf, logger, milliseconds, optional, shape, text } from '../core/argument.ts'
 import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import {
@@ -20,6 +21,7 @@ import {
   type SignedTransferParams,
 } from '../core/crypto/graphene/index.ts'
 import { withDeadline } from '../core/deadline.ts'
+import { type AsyncCloseable, stops } from '../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError, type ErrorCode } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
@@ -128,7 +130,7 @@ export interface DatasourceOptions {
 }
 
 /** A seller of data. */
-export interface Datasource {
+export interface Datasource extends AsyncCloseable {
   /** Who sells. */
   readonly account: AccountId
   /** Whether the exchange has accepted a heartbeat within the last 50 seconds. */
@@ -162,6 +164,24 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   TIMEOUT: 504,
 }
 
+const key = /* @__PURE__ */ either(/* @__PURE__ */ text(1), /* @__PURE__ */ having('a key of grapheneKey()', 'sign'))
+const optionRules = {
+  account: text(1),
+  key,
+  baseUrl: text(),
+  products: listOf(shape('a product such as { productId: 1, price: 50_000n }', {})),
+  serviceUrl: text(1),
+  answer: callback,
+  desPublicKey: optional(text(1)),
+  strict: optional(flag),
+  maxPercent: optional(integer(0, 10_000)),
+  concurrency: optional(integer(1)),
+  maxBody: optional(integer(1, Number.MAX_SAFE_INTEGER, 'number of bytes')),
+  answerTimeout: optional(milliseconds),
+  clock: optional(clockRule),
+  log: optional(logger),
+}
+
 /**
  * Creates a seller. Source: seed 001, 2.1 and 4.1.
  * @throws `BAD_KEY`, `BAD_ARGUMENT` naming the option, `BAD_MESSAGE` for a bad `serviceUrl`.
@@ -176,6 +196,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
  * ```
  */
 export function createDatasource(options: DatasourceOptions): Datasource {
+  assertArguments(options, optionRules, 'options')
   const {
     account,
     baseUrl,
@@ -234,6 +255,7 @@ export function createDatasource(options: DatasourceOptions): Datasource {
   })
 
   return {
+    ...stops,
     account,
     get online() {
       return heartbeats.online

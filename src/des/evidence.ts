@@ -3,6 +3,7 @@
  * @module
  */
 import * as v from 'valibot'
+import { assertArguments, computeFrom, shape, text } from '../core/argument.ts'
 import { equalBytes, fromHex, utf8 } from '../core/bytes.ts'
 import { engine } from '../core/crypto/engine.ts'
 import type { AccountId } from '../core/crypto/graphene/index.ts'
@@ -57,6 +58,7 @@ export interface EvidenceItem extends Evidence {
 
 /** The text that stands for evidence: its fields in order, with bars between them. None of them holds a bar. */
 export function evidenceText(evidence: Evidence): string {
+  assertArguments({ evidence }, { evidence: shape('evidence as an exchange gives it', { requestId: text(1), authorisation: text(1), cid: text() }) })
   const { requestId, position, productId, version, payer, payee, authorisation, cid, txid } = evidence
   return ['sluice des evidence 1', requestId, position, productId, version, payer, payee, authorisation, cid, txid].join('|')
 }
@@ -72,6 +74,10 @@ export function evidenceDigest(evidence: Evidence): Uint8Array {
  * That the root is the one on the chain, see by the anchor's `txid`.
  */
 export function verifyEvidence(evidence: EvidenceItem): boolean {
+  return computeFrom('evidence', 'evidence as an exchange gives it', () => verify(evidence))
+}
+
+function verify(evidence: EvidenceItem): boolean {
   const { digest, anchor } = evidence
   const own = evidenceDigest(evidence)
   if (!anchor || !equalBytes(own, bytesOf(digest))) return false

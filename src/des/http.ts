@@ -2,7 +2,8 @@
  * How the clients speak to an exchange: JSON with exact integers over axios, and every refusal as a typed error.
  * @module
  */
-import axios, { type AxiosInstance, type AxiosResponse } from 'axios'
+import type { AxiosInstance, AxiosResponse } from 'axios'
+import { loadAxios } from '#platform'
 import type { Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { assertArgument, isSluiceError, SluiceError, type ErrorCode } from '../core/errors.ts'
@@ -113,7 +114,7 @@ const STATUSES: Readonly<Record<number, ErrorCode>> = {
  * was out of reach or answered as none, `TIMEOUT`, `ABORTED`. Plain values of a problem's details are in those of the error.
  * @throws `BAD_ARGUMENT` for a `baseUrl` that is no address of http or https.
  */
-export function createHttp({ baseUrl, http = axios, clock }: HttpOptions): Http {
+export function createHttp({ baseUrl, http, clock }: HttpOptions): Http {
   assertArgument(/^https?:\/\//i.test(baseUrl) && URL.canParse(baseUrl), 'baseUrl', 'an address such as https://des.example')
   const base = baseUrl.replace(/\/+$/, '')
 
@@ -121,9 +122,10 @@ export function createHttp({ baseUrl, http = axios, clock }: HttpOptions): Http 
     retry(
       () =>
         withDeadline({ what: `the answer of ${base}`, ms: timeout, signal, clock }, async (stop) => {
+          const client = http ?? (await loadAxios())
           let response: AxiosResponse<unknown>
           try {
-            response = await http.request<unknown>({
+            response = await client.request<unknown>({
               method,
               url: base + path,
               headers: {

@@ -5,6 +5,7 @@
  */
 import type { AxiosInstance } from 'axios'
 import * as v from 'valibot'
+import * as argument from '../core/argument.ts'
 import { toHex } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { keyFromWif, textDigest, type AccountId, type AssetId, type GrapheneKey } from '../core/crypto/graphene/index.ts'
@@ -331,11 +332,21 @@ const envelope = v.object({
 const challenge = v.object({ text, expiresAt: count })
 const granted = v.object({ token: text, expiresAt: count })
 
+const account = { account: argument.text(1), key: argument.either(argument.text(1), argument.having('a key of grapheneKey()', 'sign')) }
+const optionRules = {
+  baseUrl: argument.text(),
+  token: argument.optional(argument.text(1)),
+  signIn: argument.optional(argument.shape('an account and its key', account)),
+  clock: argument.optional(argument.clock),
+}
+
 /**
  * Creates a client of the market.
  * @throws `BAD_KEY`, `BAD_ARGUMENT` for both a token and a sign-in.
  */
-export function createMarketClient({ baseUrl, token, signIn, http, clock = systemClock }: MarketClientOptions): MarketClient {
+export function createMarketClient(options: MarketClientOptions): MarketClient {
+  argument.assertArguments(options, optionRules, 'options')
+  const { baseUrl, token, signIn, http, clock = systemClock } = options
   assertArgument(token === undefined || signIn === undefined, 'token', 'left out where signIn is given')
   const call = createHttp({ baseUrl, http, clock })
   const signer = signIn && { account: signIn.account, key: keyOf(signIn.key) }

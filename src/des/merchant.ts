@@ -4,6 +4,7 @@
  */
 import type { AxiosInstance } from 'axios'
 import * as v from 'valibot'
+import { assertArguments, clock as clockRule, either, having, logger, optional, text } from '../core/argument.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import {
   freshNonce,
@@ -207,6 +208,14 @@ const [FIRST_PAUSE, LONGEST_PAUSE] = [60, 1_000]
 /** Times that a call that may be repeated is tried. */
 const ATTEMPTS = 3
 
+const optionRules = {
+  account: text(1),
+  key: either(text(1), having('a key of grapheneKey()', 'sign')),
+  baseUrl: text(),
+  clock: optional(clockRule),
+  log: optional(logger),
+}
+
 /**
  * Creates a buyer.
  * @throws `BAD_KEY`; `BAD_ARGUMENT` for a bad account or `baseUrl`.
@@ -217,6 +226,7 @@ const ATTEMPTS = 3
  * ```
  */
 export function createMerchant(options: MerchantOptions): Merchant {
+  assertArguments(options, optionRules, 'options')
   const { account, baseUrl, clock = systemClock, log = silentLogger } = options
   assertArgument(isAccountId(account), 'account', 'an account 1.2.N')
   const key = typeof options.key === 'string' ? keyFromWif(options.key) : options.key

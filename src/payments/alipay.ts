@@ -5,6 +5,7 @@
  * parts; the seller delivers as far as the gateway confirms, and never farther.
  * @module
  */
+import { assertArguments, callback, having, hexText, store as storeRule } from '../core/argument.ts'
 import type { DataTradeDigests } from '../contracts/typedData.ts'
 import { utf8, type Hex } from '../core/bytes.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -30,6 +31,7 @@ export interface AlipayTrade {
 
 /** The merchant's number of an order: its id in 64 hex digits, which is the most that Alipay takes. */
 export function outTradeNo(id: Hex): string {
+  assertArguments({ id }, { id: hexText(32) })
   return id.slice(2)
 }
 
@@ -51,8 +53,16 @@ export interface AlipayOptions {
   readonly store: Store
 }
 
+const optionRules = {
+  gateway: /* @__PURE__ */ having('an AlipayGateway with trade()', 'trade'),
+  digests: /* @__PURE__ */ having('what dataTradeDigests() returns', 'Order', 'Ack'),
+  store: storeRule,
+}
+
 /** Takes orders that are paid with Alipay. */
-export function alipayPayments({ gateway, digests, store }: AlipayOptions): PaymentMethod {
+export function alipayPayments(options: AlipayOptions): PaymentMethod {
+  assertArguments(options, optionRules, 'options')
+  const { gateway, digests, store } = options
   const orderKey = (id: string): string => `alipay/order/${id}`
   const paidKey = (id: string): string => `alipay/paid/${id}`
   return {
@@ -107,6 +117,7 @@ export interface AlipayPayerOptions {
 
 /** Pays orders with Alipay: all of it ahead. */
 export function alipayPayer(options: AlipayPayerOptions): Payer {
+  assertArguments(options, { pay: callback }, 'options')
   return {
     kind: 'alipay',
     open: async ({ id, order }: PayableOrder, { signal }) => ({

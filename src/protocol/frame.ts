@@ -18,7 +18,7 @@
  * The leaf tag travels, so that a receiver hashes tag and chunk where they lie, in one call and without a copy.
  * @module
  */
-import { SluiceError } from '../core/errors.ts'
+import { assertArgument, SluiceError } from '../core/errors.ts'
 import { allocateBytes } from '#platform'
 
 /** Bytes before the proof. */
@@ -63,6 +63,11 @@ export function frameFor(
   claim?: Uint8Array | undefined,
   allocate: (size: number) => Uint8Array = allocateBytes,
 ): { frame: Uint8Array; body: Uint8Array } {
+  assertArgument(proof instanceof Uint8Array && proof.length % 32 === 0, 'proof', 'a Uint8Array of 32-byte hashes')
+  assertArgument(claim === undefined || (claim instanceof Uint8Array && claim.length === CLAIM), 'claim', `a Uint8Array of ${CLAIM} bytes`)
+  assertArgument(isWhole(stream, 0xffff_ffff), 'stream', 'a whole number of 32 bits')
+  assertArgument(isWhole(index, Number.MAX_SAFE_INTEGER), 'index', 'the number of a chunk')
+  assertArgument(isWhole(length, MAX_GRANULARITY), 'length', `a number of bytes up to ${MAX_GRANULARITY}`)
   const at = HEADER + proof.length + (claim ? CLAIM : 0) + 1
   // All of it is written, by us and by whoever fills the body.
   const frame = allocate(at + length).subarray(0, at + length)
@@ -80,11 +85,16 @@ export function frameFor(
   return { frame, body: frame.subarray(at) }
 }
 
+function isWhole(value: number, most: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= most
+}
+
 /**
  * Reads a `data` frame without copying it.
  * @throws `BAD_FRAME` naming the field that is wrong.
  */
 export function decodeFrame(frame: Uint8Array): DataFrame {
+  assertArgument(frame instanceof Uint8Array, 'frame', 'a Uint8Array')
   if (frame.length < HEADER + 1) throw badFrame('length', 'is shorter than a header')
   if (frame[0] !== TYPE_DATA) throw badFrame('type', 'is not 1')
   if (frame[1]! > FLAG_CLAIM) throw badFrame('flags', 'has unknown bits')

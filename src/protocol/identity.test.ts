@@ -62,13 +62,13 @@ describe.each(identities)('an identity on %s', (_name, open) => {
 })
 
 describe('signerIdentity', () => {
-  it('asks a signer once for its public key, then once for each signature', async () => {
+  it('asks a signer for its public key and one signature of typed data, then once for each signature', async () => {
     const { signer, asked } = remoteSigner()
     const identity = await signerIdentity(signer, domain)
-    expect(asked()).toBe(1)
+    expect(asked()).toBe(2)
     await identity.signBytes(utf8('x'))
     await identity.signTyped('Ack', { orderId: `0x${'0d'.repeat(32)}`, transferred: 1 })
-    expect(asked()).toBe(3)
+    expect(asked()).toBe(4)
   })
 
   it('says what a signer did not want to sign', async () => {

@@ -1,3 +1,4 @@
+import { assertArguments, integer, optional } from '../core/argument.ts'
 import { SluiceError } from '../core/errors.ts'
 import { memoryTransportPair } from './memoryTransport.ts'
 import { MAX_PEER_PACKET, NOBODY_HOME, type PeerTransport } from './peer.ts'
@@ -20,7 +21,9 @@ export interface MemoryPeerNetworkOptions {
 }
 
 /** Nodes that reach one another in one process, for tests and benchmarks; as many as memory holds. */
-export function memoryPeerNetwork({ maxPacket = MAX_PEER_PACKET }: MemoryPeerNetworkOptions = {}): MemoryPeerNetwork {
+export function memoryPeerNetwork(options: MemoryPeerNetworkOptions = {}): MemoryPeerNetwork {
+  assertArguments(options, { maxPacket: optional(integer(1, Number.MAX_SAFE_INTEGER, 'number of bytes')) }, 'options')
+  const { maxPacket = MAX_PEER_PACKET } = options
   /** What takes links, by endpoint. */
   const doors = new Map<string, (transport: Transport) => void>()
   return {

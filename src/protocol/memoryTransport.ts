@@ -1,3 +1,4 @@
+import { assertArguments, listOf, optional, rule, text } from '../core/argument.ts'
 import { utf8 } from '../core/bytes.ts'
 import type { CloseReason, Packet, Receiver, Transport } from './transport.ts'
 
@@ -9,8 +10,11 @@ export interface MemoryTransportOptions {
   readonly maxPacket?: number | undefined
 }
 
+const size = /* @__PURE__ */ rule('a number of bytes from 1', (value) => typeof value === 'number' && value >= 1)
+
 /** Two transports joined back to back in one process, for tests and for a buyer and seller that live together. */
 export function memoryTransportPair(options: MemoryTransportOptions = {}): readonly [Transport, Transport] {
+  assertArguments(options, { names: optional(listOf(text(), 2, 2)), maxPacket: optional(size) }, 'options')
   const { names = ['memory:a', 'memory:b'], maxPacket = Infinity } = options
   const a = createEnd(names[1], maxPacket)
   const b = createEnd(names[0], maxPacket)

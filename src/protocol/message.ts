@@ -4,6 +4,7 @@
  */
 import canonicalize from 'canonicalize'
 import * as v from 'valibot'
+import { assertArguments, computeFrom, integer, text as textRule } from '../core/argument.ts'
 import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { personalDigest } from '../core/crypto/signature.ts'
 import { SluiceError } from '../core/errors.ts'
@@ -35,16 +36,20 @@ export function signedBytes(type: MessageType, payload: unknown, verification: s
 
 /** The digest behind the signature of a message that is signed as text. */
 export function messageDigest(message: Message): Uint8Array {
-  return personalDigest(signedBytes(message.type, message.payload, message.verification))
+  return computeFrom('message', 'a message with type, payload and verification', () => {
+    return personalDigest(signedBytes(message.type, message.payload, message.verification))
+  })
 }
 
 /** Writes a message as it travels. */
 export function encodeMessage<T extends MessageType>(message: MessageOf<T>): string {
-  return canonicalText({
-    message_type: message.type,
-    payload: message.payload,
-    signature: toHex(message.signature),
-    verification: message.verification,
+  return computeFrom('message', 'a message with type, payload, signature and verification', () => {
+    return canonicalText({
+      message_type: message.type,
+      payload: message.payload,
+      signature: toHex(message.signature),
+      verification: message.verification,
+    })
   })
 }
 
@@ -56,6 +61,7 @@ export function encodeMessage<T extends MessageType>(message: MessageOf<T>): str
  * @throws `MESSAGE_TOO_LARGE`, or `BAD_MESSAGE` naming the field that is wrong.
  */
 export function decodeMessage(text: string, limit: number): Message {
+  assertArguments({ text, limit }, { text: textRule(), limit: integer(0) })
   if (text.length > limit) {
     throw new SluiceError('MESSAGE_TOO_LARGE', `message of ${text.length} characters is over the limit of ${limit}`, {
       details: { length: text.length, limit },

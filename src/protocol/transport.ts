@@ -39,6 +39,8 @@ export interface Transport {
    * they are.
    */
   send(packet: Packet, released?: () => void): void
+  /** Bytes that were handed over and have not left this machine yet; undefined where nobody can say. */
+  readonly buffered?: number | undefined
   /** Resolves when little enough waits to be sent; at once if so, and after the end. */
   drained(): Promise<void>
   /** Ends the link, after what was handed over has been sent. */

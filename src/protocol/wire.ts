@@ -13,6 +13,9 @@ export const PROTOCOL_VERSION = 1
 /** The most bytes an order can cover: what the contract has room for. */
 export const MAX_BYTES = 2 ** 48 - 1
 
+/** The most items on one menu. */
+export const MAX_ITEMS = 10_000
+
 // One kind of check throughout: every further action of the schema library would travel in each page.
 const text = (test: (value: string) => boolean, expected: string) => v.pipe(v.string('must be text'), v.check(test, `must be ${expected}`))
 const matching = (pattern: RegExp, expected: string) => text((value) => pattern.test(value), expected)
@@ -35,6 +38,7 @@ const listOf = <T extends v.GenericSchema>(entry: T, most: number) =>
 const flag = v.boolean('must be true or false')
 
 const hex32 = matching(/^0x[0-9a-f]{64}$/, '0x and 64 lower-case hex digits')
+const hex16 = matching(/^0x[0-9a-f]{32}$/, '0x and 32 lower-case hex digits')
 const address = matching(/^0x[0-9a-f]{40}$/, '0x and 40 lower-case hex digits')
 const publicKey = matching(/^0x04[0-9a-f]{128}$/, '0x04 and 128 lower-case hex digits')
 const amount = matching(/^(0|[1-9][0-9]{0,31})$/, 'an amount in decimal text, up to 32 digits')
@@ -75,7 +79,7 @@ const item = v.strictObject({
 })
 
 const menu = v.strictObject({
-  list_of_available_data: listOf(item, 10_000),
+  list_of_available_data: listOf(item, MAX_ITEMS),
   granularity: integer(1, 4 * 1024 * 1024),
   list_of_available_payment: listOf(paymentKind, 8),
   list_of_available_mode: listOf(mode, 2),
@@ -107,6 +111,7 @@ const order = v.strictObject({
   payment: paymentKind,
   mode,
   terms,
+  nonce: hex16,
   first_chunk: chunkIndex,
   chunk_count: integer(1, MAX_BYTES),
   form: oneOf('binary', 'json'),
@@ -118,10 +123,15 @@ const order = v.strictObject({
 const rating = v.strictObject({ score: integer(1, 5), comment: prose, signature: signature65 })
 const reason = v.strictObject({ code: matching(/^[A-Z][A-Z0-9_]{1,63}$/, 'an error code'), message: prose })
 
-/** RFC 4648 section 4. Looks for what doesn't belong there: a pattern of the whole overflows the stack on a large chunk. */
+/**
+ * RFC 4648 section 4, with zero bits before the padding (3.5): one chunk has one spelling. Looks for what doesn't belong
+ * there: a pattern of the whole overflows the stack on a large chunk.
+ */
 function isBase64(text: string): boolean {
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
-  return text.length % 4 === 0 && !/[^A-Za-z0-9+/]/.test(text.slice(0, text.length - padding))
+  const end = text.length - padding
+  if (text.length % 4 !== 0 || /[^A-Za-z0-9+/]/.test(text.slice(0, end))) return false
+  return padding === 0 || (padding === 2 ? 'AQgw' : 'AEIMQUYcgkosw048').includes(text[end - 1]!)
 }
 
 /** The payload of every message type; `data` here is the JSON form, see `frame.ts` for the binary one. */

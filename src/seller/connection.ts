@@ -7,6 +7,7 @@ import { addressOf } from '../core/crypto/key.ts'
 import { assertSignedBy } from '../core/crypto/signature.ts'
 import { throwIfAborted } from '../core/deadline.ts'
 import { isSluiceError, SluiceError } from '../core/errors.ts'
+import { forStrangers } from '../core/forStrangers.ts'
 import { ZERO32 } from '../protocol/menu.ts'
 import { decodeMessage, encodeMessage, MAX_TEXT_TO_SELLER, messageDigest, signedBytes, type Message, type MessageOf } from '../protocol/message.ts'
 import type { Packet, Transport } from '../protocol/transport.ts'
@@ -17,6 +18,12 @@ import type { Sale } from './sale.ts'
 /** A connection that is being served. */
 export interface Connection {
   readonly peer: string
+  /** What a full seller goes by when it makes room: no order, orders without money so far, or orders with it. */
+  readonly worth: 'idle' | 'asking' | 'funded'
+  /** Since when it is worth that, in milliseconds of the clock. */
+  readonly since: number
+  /** Tells the buyer that no new orders are taken, and why; without a reason, that they are again. */
+  announce(blind: SluiceError | undefined): void
   /** Ends every stream and the link. */
   close(reason: string): void
   /** Resolves when the link is gone and its streams have stopped. */
@@ -29,6 +36,8 @@ interface Line {
   readonly stop: AbortController
   /** The sale, once the order has been checked. */
   readonly ready: Promise<Sale>
+  /** The same, without waiting. */
+  sale: Sale | undefined
   /** Acknowledgements that are being taken. */
   readonly acks: Set<Promise<void>>
 }
@@ -40,6 +49,9 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
   const lines = new Map<number, Line>()
   const running = new Set<Promise<void>>()
   let broken = false
+  /** When an order last began or ended. */
+  let since = clock.now()
+  let greeted = false
   /** The key that signs for the buyer, once it has said hello. */
   let buyerKey: string | undefined
   let resolveDone: () => void
@@ -49,6 +61,10 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     const signature = await identity.signBytes(signedBytes(type, payload, ''))
     transport.send(encodeMessage({ type, payload, signature, verification: '' }))
   }
+
+  /** What concerns the connection, not one order of it. */
+  const notice = (blind: SluiceError | undefined): Promise<void> =>
+    sendSigned('exit', { order_ID: ZERO32, session: nonce, rating: null, reason: blind ? forStrangers(blind) : null })
 
   const takeHello = async (message: MessageOf<'hello'>): Promise<void> => {
     const { payload } = message
@@ -73,6 +89,10 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
       nonce,
       reply_to: payload.nonce,
     })
+    greeted = true
+    // Before the menu, so that nobody deposits on it.
+    const blind = desk.blind()
+    if (blind) await notice(blind)
     transport.send(desk.menuText())
   }
 
@@ -94,15 +114,21 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
     }
     const stop = new AbortController()
     const ready = open(stop.signal)
-    lines.set(stream, { id, stop, ready, acks: new Set() })
+    const line: Line = { id, stop, ready, sale: undefined, acks: new Set() }
+    lines.set(stream, line)
+    since = clock.now()
     run(
       ready
         .then((sale) => {
+          line.sale = sale
           throwIfAborted(stop.signal, 'the stream')
           return deliver(sale, stream, received, stop)
         })
         .catch((error: unknown) => refuse(id, error))
-        .finally(() => lines.delete(stream)),
+        .finally(() => {
+          lines.delete(stream)
+          since = clock.now()
+        }),
     )
   }
 
@@ -113,10 +139,8 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
 
   const refuse = async (id: Hex, error: unknown): Promise<void> => {
     if (broken || isSluiceError(error, 'ABORTED')) return
-    const known = isSluiceError(error)
-    log.warn('order ended early', { order: id, peer: transport.peer, reason: known ? error.code : String(error) })
-    const reason = known ? { code: error.code, message: error.shortMessage } : { code: 'PEER_REFUSED', message: 'the seller has a fault of its own' }
-    await sendSigned('exit', { order_ID: id, session: nonce, rating: null, reason })
+    log.warn('order ended early', { order: id, peer: transport.peer, reason: isSluiceError(error) ? `${error.code}: ${error.shortMessage}` : String(error) })
+    await sendSigned('exit', { order_ID: id, session: nonce, rating: null, reason: forStrangers(error) })
   }
 
   const takeOrder = (message: MessageOf<'order'>): void => {
@@ -204,13 +228,13 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
   const fail = async (error: unknown): Promise<void> => {
     if (broken) return
     broken = true
-    const known = isSluiceError(error) ? error : new SluiceError('PEER_REFUSED', 'the seller has a fault of its own', { cause: error })
-    log.warn('connection refused', { peer: transport.peer, code: known.code, message: known.shortMessage })
+    const known = forStrangers(error)
+    log.warn('connection refused', { peer: transport.peer, code: known.code, message: error instanceof Error ? error.message : String(error) })
     await sendSigned('exit', {
       order_ID: ZERO32,
       session: nonce,
       rating: null,
-      reason: { code: known.code, message: known.shortMessage },
+      reason: known,
     }).catch(() => {})
     transport.close(1008, known.code)
   }
@@ -235,18 +259,27 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
       .finally(() => queued--)
   }
 
-  const helloTimer = new AbortController()
-  clock.sleep(limits.helloTimeout, helloTimer.signal).then(
+  const timers = new AbortController()
+  clock.sleep(limits.helloTimeout, timers.signal).then(
     () => {
       if (buyerKey === undefined) transport.close(1008, 'TIMEOUT')
     },
     () => {},
   )
+  /** Ends a connection on which nothing is going on: it costs its owner nothing, and us a place. */
+  const endIdle = async (): Promise<void> => {
+    for (;;) {
+      const left = lines.size > 0 ? limits.idleTimeout : since + limits.idleTimeout - clock.now()
+      if (left <= 0) return transport.close(1001, 'TIMEOUT')
+      await clock.sleep(left, timers.signal)
+    }
+  }
+  endIdle().catch(() => {}) // ends by the abort of its sleep
   transport.receive({
     packet,
     closed: () => {
       broken = true
-      helloTimer.abort()
+      timers.abort()
       for (const line of lines.values()) line.stop.abort()
       void tail.then(() => Promise.allSettled(running)).then(() => resolveDone())
     },
@@ -254,7 +287,18 @@ export function serveConnection(transport: Transport, desk: Desk): Connection {
 
   return {
     peer: transport.peer,
+    get worth() {
+      const funded = [...lines.values()].some(({ sale }) => sale && (sale.delivery.deposited || sale.till.paid > 0))
+      if (funded) return 'funded'
+      return lines.size > 0 ? 'asking' : 'idle'
+    },
+    get since() {
+      return since
+    },
     done,
+    announce: (blind) => {
+      if (greeted && !broken) void notice(blind).catch(() => {})
+    },
     close: (reason) => transport.close(1001, reason),
   }
 }

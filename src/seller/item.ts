@@ -2,6 +2,8 @@
  * What a seller puts on its menu, made ready to be sold.
  * @module
  */
+import { assertAddress } from '../core/address.ts'
+import { assertAmount, assertWhole } from '../core/arguments.ts'
 import { toHex } from '../core/bytes.ts'
 import { leafHash, createMerkleTree, type MerkleTree } from '../core/crypto/merkle.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
@@ -44,17 +46,9 @@ export type Offered =
  * @throws `BAD_ARGUMENT` naming the field, `SOURCE_FAILED`.
  */
 export async function prepareItem(spec: ItemSpec, defaultGranularity: number): Promise<Offered> {
+  assertSpec(spec)
   const granularity = spec.granularity ?? defaultGranularity
   const where = `items["${spec.id}"]`
-  assertArgument(spec.id.length >= 1 && spec.id.length <= 256, 'items[].id', 'a name of 1 to 256 characters')
-  assertArgument((spec.info ?? '').length <= 4096, `${where}.info`, 'up to 4,096 characters')
-  assertArgument(
-    Number.isInteger(granularity) && granularity >= 1 && granularity <= MAX_GRANULARITY,
-    `${where}.granularity`,
-    `a number of bytes from 1 to ${MAX_GRANULARITY}`,
-  )
-  assertArgument(spec.price >= 0n && spec.price < 1n << 104n, `${where}.price`, 'from 0 to 2^104 - 1')
-  assertArgument((spec.data === undefined) !== (spec.live === undefined), where, 'given either data or live')
   const common = {
     id: spec.id,
     info: spec.info ?? '',
@@ -66,21 +60,54 @@ export async function prepareItem(spec: ItemSpec, defaultGranularity: number): P
 
   if (spec.live) {
     const size = spec.maxBytes ?? 0
-    assertArgument(Number.isSafeInteger(size) && size >= 1 && size <= MAX_BYTES, `${where}.maxBytes`, 'a number of bytes for live data')
+    assertWhole(size, `${where}.maxBytes`, { min: 1, max: MAX_BYTES, unit: 'bytes for live data', example: 1_000_000 })
     assertArgument(spec.sample === undefined, `${where}.sample`, 'left out for live data')
     return { item: { ...common, size, root: ZERO32, live: true, sample: undefined }, live: spec.live }
   }
 
-  const source = await toSource(spec.data!)
+  const source = await toSource(spec.data!, `${where}.data`)
   assertArgument(source.size >= 1 && source.size <= MAX_BYTES, `${where}.data`, 'at least one byte')
   const tree = await treeOf(source, granularity)
   const item: Item = { ...common, size: source.size, root: toHex(tree.root), live: false, sample: spec.sample }
   if (spec.sample) {
     const { first, count } = spec.sample
-    assertArgument(first >= 0 && count >= 1 && first + count <= chunkCount(item), `${where}.sample`, 'chunks that the item has')
+    const whole = Number.isSafeInteger(first) && Number.isSafeInteger(count)
+    const inside = whole && first >= 0 && count >= 1 && first + count <= chunkCount(item)
+    assertArgument(inside && count <= MAX_SAMPLE, `${where}.sample`, `up to ${MAX_SAMPLE} of the item's ${chunkCount(item)} chunks, such as { first: 0, count: 1 }`)
   }
   return { item, source, tree }
 }
+
+/** Throws `BAD_ARGUMENT` naming the field that doesn't fit, before anything is read. */
+function assertSpec(spec: ItemSpec): void {
+  const example = 'an object such as { id: "weather", data: "weather.csv", price: 1000n }'
+  assertArgument(typeof spec === 'object' && spec !== null, 'items[]', example)
+  const { id, data, live, price, token, alipayPrice, info, granularity, sample } = spec
+  assertArgument(typeof id === 'string' && id.length >= 1 && id.length <= 256, 'items[].id', 'a name of 1 to 256 characters, such as "weather"')
+  const where = `items["${id}"]`
+  // A lone surrogate has no UTF-8: the menu could not be sent.
+  assertArgument(isWellFormed(id), 'items[].id', 'well-formed text, without half of a surrogate pair')
+  if (info !== undefined) {
+    const fits = typeof info === 'string' && info.length <= 4096 && isWellFormed(info)
+    assertArgument(fits, `${where}.info`, 'text of up to 4,096 characters, such as "hourly, in °C"')
+  }
+  if (granularity !== undefined) assertWhole(granularity, `${where}.granularity`, { min: 1, max: MAX_GRANULARITY, unit: 'bytes', example: 262_144 })
+  assertAmount(price, `${where}.price`)
+  if (alipayPrice !== undefined) assertAmount(alipayPrice, `${where}.alipayPrice`, '150n for 1.50 yuan')
+  if (token !== undefined) assertAddress(token, `${where}.token`)
+  assertArgument((data === undefined) !== (live === undefined), where, 'given either data or live')
+  if (live !== undefined) assertArgument(typeof live === 'function', `${where}.live`, 'a function that gives an async iterable of bytes')
+  if (sample !== undefined) {
+    assertArgument(typeof sample === 'object' && sample !== null, `${where}.sample`, 'chunks such as { first: 0, count: 1 }')
+  }
+}
+
+function isWellFormed(text: string): boolean {
+  return !/[\ud800-\udfff]/u.test(text)
+}
+
+/** Chunks that a sample can have on the wire. */
+const MAX_SAMPLE = 1024
 
 /** Memory for reading a source through once. */
 const READ_AHEAD = 4 * 1024 * 1024

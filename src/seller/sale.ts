@@ -12,6 +12,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Acknowledgement, Till } from '../payments/payment.ts'
 import { frameFor } from '../protocol/frame.ts'
 import type { Identity } from '../protocol/identity.ts'
+import { SLOWEST_LINK } from '../protocol/limits.ts'
 import type { ChunkRange } from '../protocol/menu.ts'
 import { encodeMessage } from '../protocol/message.ts'
 import type { Transport } from '../protocol/transport.ts'
@@ -34,8 +35,14 @@ export interface Delivery {
   readonly claims: boolean
   /** The most chunks that may be unpaid. */
   readonly cap: number
-  /** Whether an earlier run of the seller has opened the order before. */
+  /** Whether the order was opened before, and forgotten since, or by an earlier run of the seller. */
   readonly again: boolean
+  /** The order was left, or delivered and paid: what was paid may come again, and nothing more. */
+  readonly over: boolean
+  /** Whether money was put up before anything is delivered. */
+  readonly deposited: boolean
+  /** Bytes that were sent again although they were paid. */
+  readonly redelivered: number
 }
 
 /** What a sale needs of its seller. */
@@ -43,8 +50,10 @@ export interface SaleContext {
   readonly identity: Identity
   readonly clock: Clock
   readonly frames: FramePool
-  /** Milliseconds that a payment may be late. */
+  /** Milliseconds that a payment may be late, once its data can have arrived. */
   readonly ackTimeout: number
+  /** Makes durable what must survive a restart. */
+  note(changes: { readonly begun?: true; readonly redelivered?: number }): Promise<void>
 }
 
 /** A sale that is going on. */
@@ -67,6 +76,9 @@ export interface Sale {
 /** Bytes that are read and handed to the transport at once. */
 const BATCH = 1024 * 1024
 
+/** Bytes per second that a reader must take, for the time allowed to wait for it. */
+const SLOWEST_READER = 4 * 1024
+
 /** Opens a sale on an order whose money is there. */
 export function createSale(delivery: Delivery, till: Till, context: SaleContext, onPaid: (paid: number) => void): Sale {
   const { item } = delivery.offered
@@ -81,7 +93,7 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     ? Math.min(delivery.total, till.paid + unpaidWindow(Math.floor(till.paid / granularity), delivery.cap) * granularity)
     : till.paid
   /** Bytes sent again although they were paid: a lost tail is worth one more delivery, not endless ones. */
-  let redelivered = 0
+  let redelivered = delivery.redelivered
 
   const flow = (position: number): Flow => ({
     total: chunks.ended ?? delivery.total,
@@ -92,16 +104,31 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
     covered: till.covered,
   })
 
-  /** Waits until the till changes. Only progress restarts the time allowed. */
-  const wait = async (position: number, signal: AbortSignal): Promise<void> => {
+  /** Acknowledgements that are being taken. */
+  let taking = 0
+
+  /**
+   * Waits until the till changes. The time allowed counts when the buyer can act: not while what was sent is on its way
+   * over a slow link, and not while we look for a payment that it has named.
+   */
+  const wait = async (position: number, transport: Transport, signal: AbortSignal): Promise<void> => {
     const state = waitingFor(flow(position))
     const before = till.paid + till.covered
-    const since = context.clock.now()
+    const flight = state === 'payment' ? ((position - till.paid) / SLOWEST_LINK) * 1000 : 0
+    let since = context.clock.now()
+    let buffered = transport.buffered ?? 0
     for (;;) {
       await bell.wait()
       if (signal.aborted) throw new SluiceError('ABORTED', 'the stream was ended')
       if (till.ended !== undefined || till.paid + till.covered > before || chunks.ended !== undefined) return
-      if (context.clock.now() - since < context.ackTimeout) continue
+      const now = context.clock.now()
+      const left = transport.buffered ?? 0
+      // A link that takes next to nothing is a reader that holds its place.
+      if (taking > 0 || (now - since >= 1000 && buffered - left >= (SLOWEST_READER * (now - since)) / 1000)) {
+        since = now
+        buffered = left
+      }
+      if (now - since < context.ackTimeout + flight) continue
       if (state === 'deposit') {
         throw new SluiceError(
           'DEPOSIT_SHORT',
@@ -136,10 +163,12 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           details: { received, sent },
         })
       }
-      redelivered += Math.max(0, till.paid - received)
+      const lost = Math.max(0, till.paid - received)
+      redelivered += lost
       if (redelivered > delivery.total) {
         throw new SluiceError('RANGE_INVALID', 'the order was already delivered twice over', { details: { redelivered } })
       }
+      if (lost > 0) await context.note({ redelivered })
       let position = received
       let run = false
       const ticking = new AbortController()
@@ -155,7 +184,8 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           if (position >= now.total && now.paid >= now.total) return
           const count = sendable(now, Math.max(1, Math.floor(BATCH / granularity)))
           if (count === 0) {
-            await wait(position, signal)
+            if (delivery.over) throw new SluiceError('ORDER_FINISHED', `order ${delivery.id} is over: all that was paid has been sent`)
+            await wait(position, transport, signal)
             continue
           }
           const batch = await reader.next(position, count, run, stream, signal)
@@ -181,7 +211,12 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
         })
       }
       const before = till.paid
-      await till.receive(ack)
+      taking++
+      try {
+        await till.receive(ack)
+      } finally {
+        taking--
+      }
       if (till.paid > before) onPaid(till.paid)
       chunks.paid(till.paid)
       bell.ring()
@@ -249,12 +284,13 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
   }
 
   /** Chunks of live data: taken as they come, kept until they are paid so that a lost link costs nothing. */
-  function liveChunks({ id, form, claims, total }: Delivery, live: () => AsyncIterable<Uint8Array>): Chunks {
+  function liveChunks({ id, form, claims, total, again }: Delivery, live: () => AsyncIterable<Uint8Array>): Chunks {
     const unpaid: { at: number; index: number; bytes: Uint8Array }[] = []
     const input = live()[Symbol.asyncIterator]()
     let rest: Uint8Array = new Uint8Array(0)
     let made = 0
     let index = 0
+    let begun = false
     let making: Promise<void> | undefined
     let failure: SluiceError | undefined
     /** Takes one more chunk from the source, or notes that it has ended. */
@@ -298,7 +334,8 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
       },
       close: () => void Promise.resolve(input.return?.()).catch(() => {}),
       open: (from): Promise<ChunkReader> => {
-        if (from !== made && !unpaid.some(({ at }) => at === from)) {
+        // Another run of the source is other data: it would come on top of what was sent.
+        if (again || (from !== made && !unpaid.some(({ at }) => at === from))) {
           throw new SluiceError('RANGE_INVALID', `live data is gone at byte ${from}`, { details: { received: from } })
         }
         return Promise.resolve({
@@ -306,6 +343,8 @@ export function createSale(delivery: Delivery, till: Till, context: SaleContext,
           next: async (position, _count, _run, stream, signal) => {
             if (position === made && !(await oneMore(signal))) return { bytes: 0, packets: [] }
             const chunk = unpaid.find(({ at }) => at === position)!
+            if (!begun) await context.note({ begun: true })
+            begun = true
             const { frame, body } = frameFor(
               stream,
               chunk.index,

@@ -3,29 +3,34 @@
  * @module
  */
 import type { Signer } from 'ethers'
-import { deployment } from '../contracts/deployments.ts'
-import { dataTradeDigests, dataTradeDomain } from '../contracts/typedData.ts'
-import { toHex } from '../core/bytes.ts'
+import { assertContract, type ContractPlace } from '../contracts/assertContract.ts'
+import { findDataTrade } from '../contracts/findDataTrade.ts'
+import { dataTradeDigests } from '../contracts/typedData.ts'
+import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
+import { type AsyncCloseable, closes } from '../core/dispose.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
+import { createRpc } from '../core/chain/rpc.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
 import type { Store } from '../core/store/store.ts'
+import { watchStore } from '../core/store/watchStore.ts'
 import type { PaymentMethod } from '../payments/payment.ts'
 import { samplePayments } from '../payments/prepaid.ts'
-import { tokenPayments } from '../payments/token/seller.ts'
-import { MAX_GRANULARITY } from '../protocol/frame.ts'
+import { tokenPayments, type UnsettledOrder } from '../payments/token/seller.ts'
+import { SETTLEMENT_GAS, type MinSettlement } from '../payments/token/worth.ts'
 import { signerIdentity } from '../protocol/identity.ts'
-import { menuHash, menuToWire, type Menu } from '../protocol/menu.ts'
-import { encodeMessage, MAX_TEXT_TO_SELLER, signedBytes } from '../protocol/message.ts'
+import { ETH, menuHash, menuToWire, type Menu } from '../protocol/menu.ts'
+import { encodeMessage, MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER, signedBytes } from '../protocol/message.ts'
 import type { PublishingRegistry } from '../protocol/registry/registry.ts'
 import type { Transport } from '../protocol/transport.ts'
 import { listenWebSocket, type Listener, type ListenOptions } from '../protocol/websocket/listen.ts'
-import type { PaymentMode } from '../protocol/wire.ts'
+import { MAX_ITEMS, type PaymentMode } from '../protocol/wire.ts'
 import { openStore } from '#platform'
 import { serveConnection, type Connection } from './connection.ts'
 import { createDesk, type Opinion, type SellerEvents, type SellerLimits } from './desk.ts'
-import { offersById, prepareItem, type ItemSpec } from './item.ts'
+import { offersById, prepareItem, type ItemSpec, type Offered } from './item.ts'
+import { assertSellerOptions } from './options.ts'
 import type { Sale } from './sale.ts'
 
 /** Options of {@link createSeller}. */
@@ -57,6 +62,13 @@ export interface SellerOptions {
   readonly confirmTimeout?: number | undefined
   /** Milliseconds that finished orders wait for others, to be settled in one transaction. @default 2000 */
   readonly settleDelay?: number | undefined
+  /**
+   * The least sums that are worth settling, in the smallest unit by token address (the zero address for ETH), or a function
+   * of it. Orders that earned less wait, and are told by the event `unsettled`; parts of an item that cost less are refused
+   * with `ORDER_TOO_SMALL`. `{ [ETH]: 0n }` takes and settles all. @default for ETH, 50,000 gas at the current fee (0 on a
+   * development chain below 20 gwei); for tokens 0, since their price is not known here
+   */
+  readonly minSettlement?: MinSettlement | undefined
   /** Seconds that an order must have left to be taken. @default 600 */
   readonly minLifetime?: number | undefined
   /** Unix seconds until which the menu holds. @default no end */
@@ -72,7 +84,7 @@ export interface SellerOptions {
 }
 
 /** A seller of data. */
-export interface Seller {
+export interface Seller extends AsyncCloseable {
   /** The account that is paid. */
   readonly address: string
   /** What is for sale. */
@@ -86,8 +98,17 @@ export interface Seller {
   publish(registry: PublishingRegistry, endpoint: string): Promise<void>
   /** Settles on chain what is over and waits for it. */
   settle(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
-  /** Ends connections, settles what is due, closes the store. */
-  close(): Promise<void>
+  /**
+   * Ends connections, settles what is due, closes the store, and reports what is earned and not settled: orders that still
+   * run, whose settlement failed, or which aren't worth its gas. A next seller on the same store takes them up.
+   */
+  close(): Promise<CloseReport>
+}
+
+/** What {@link Seller.close} leaves behind. */
+export interface CloseReport {
+  /** Orders with money that has not come. */
+  readonly owed: readonly UnsettledOrder[]
 }
 
 /** Milliseconds for connections to end by themselves when the seller closes. */
@@ -100,6 +121,7 @@ export const defaultLimits: SellerLimits = {
   orders: 10_000,
   queuedMessages: 1024,
   helloTimeout: 10_000,
+  idleTimeout: 60_000,
 }
 
 /** Bytes that may be unpaid by default: enough for the stream never to wait for a payment on a fast link. */
@@ -111,7 +133,8 @@ function defaultWindow(granularity: number): number {
 
 /**
  * Creates a seller: reads every item once for its Merkle root and takes up the orders of an earlier run.
- * @throws `BAD_ARGUMENT` naming the option, `SOURCE_FAILED`, `STORE_LOCKED`, `RPC_FAILED`.
+ * @throws `BAD_ARGUMENT` naming the option; `NOT_DEPLOYED` when there is no order contract or token at an address;
+ * `SOURCE_FAILED`, `STORE_LOCKED`, `RPC_FAILED`.
  * @example
  * ```ts
  * import { createSeller } from 'sluice-sdk/seller'
@@ -122,25 +145,45 @@ function defaultWindow(granularity: number): number {
  * ```
  */
 export async function createSeller(options: SellerOptions): Promise<Seller> {
+  assertSellerOptions(options)
   const { signer, clock = systemClock, log = silentLogger, granularity = 256 * 1024 } = options
   const { window = defaultWindow(granularity) } = options
-  assertArgument(signer.provider, 'signer', 'connected to a provider')
-  assertArgument(Number.isInteger(window) && window >= 1 && window <= 65_536, 'window', 'a number of chunks from 1 to 65536')
-  assertArgument(
-    Number.isInteger(granularity) && granularity >= 1 && granularity <= MAX_GRANULARITY,
-    'granularity',
-    `a number of bytes from 1 to ${MAX_GRANULARITY}`,
-  )
-  const { chainId } = await signer.provider.getNetwork()
-  const dataTrade = options.dataTrade ?? deployment(chainId).dataTrade
-  const domain = dataTradeDomain(chainId, dataTrade)
+  const provider = signer.provider!
+  const domain = await findDataTrade({ provider, dataTrade: options.dataTrade, clock })
+  const { chainId, verifyingContract: dataTrade } = domain
   const digests = dataTradeDigests(domain)
   const identity = await signerIdentity(signer, domain)
   const offers = offersById(await Promise.all(options.items.map((item) => prepareItem(item, granularity))))
+  await assertTokens(offers, { provider, chainId, clock })
   const events = createEmitter<SellerEvents>(log)
   const limits = { ...defaultLimits, ...options.limits }
 
-  const store = typeof options.store === 'string' ? await openStore(options.store) : options.store
+  const { store: where } = options
+  const store = watchStore({
+    store: typeof where === 'string' ? await openStore(where) : where,
+    reopen: typeof where === 'string' ? () => openStore(where) : undefined,
+    clock,
+    log,
+  })
+  const connections = new Set<Connection>()
+  const seen: { chain?: SluiceError | undefined; store?: SluiceError | undefined } = {}
+  /** Strangers learn that it is so, not why. */
+  const blind = (): SluiceError | undefined =>
+    (seen.chain ?? seen.store)
+      ? new SluiceError('SELLER_BLIND', 'it takes no new orders at present; nothing was lost, try again later')
+      : undefined
+  const tell = (source: 'chain' | 'store', why: SluiceError | undefined): void => {
+    if ((seen[source] === undefined) === (why === undefined)) return
+    seen[source] = why
+    if (why) events.emit('blind', { source, code: why.code, reason: why.shortMessage })
+    else events.emit('restored', { source })
+    const now = blind()
+    for (const connection of connections) connection.announce(now)
+  }
+  store.onChange = (failure) => {
+    if (failure) log.error('the store has failed: no new orders are taken', { code: failure.code, reason: failure.shortMessage })
+    tell('store', failure)
+  }
   const token = await tokenPayments({
     signer,
     domain,
@@ -151,6 +194,10 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     confirmTimeout: options.confirmTimeout,
     settleDelay: options.settleDelay,
     minLifetime: options.minLifetime,
+    minSettlement: options.minSettlement,
+    onSettled: (settled) => events.emit('settled', settled),
+    onUnsettled: (unsettled) => events.emit('unsettled', unsettled),
+    onSight: (why) => tell('chain', why),
   })
   for (const { kind, account = identity.address } of options.payments ?? []) {
     assertArgument(
@@ -179,6 +226,12 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     signature: await identity.signBytes(signedBytes('menu', payload, '')),
     verification: '',
   })
+  assertArgument(
+    offers.size <= MAX_ITEMS && utf8(menuText).length <= MAX_TEXT_TO_BUYER,
+    'items',
+    `up to ${MAX_ITEMS} items that fit one message: the menu has ${offers.size} in ${utf8(menuText).length} bytes of ${MAX_TEXT_TO_BUYER}; ` +
+      'shorten id and info, or sell by several sellers',
+  )
 
   const desk = createDesk({
     identity,
@@ -196,15 +249,38 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     events,
     menuText: () => menuText,
     opinion: options.rate,
+    blind,
+    assertWorth: async (order, whole) => {
+      // The whole item's price is the seller's choice, a part's size the buyer's.
+      if (order.price >= whole || order.price === 0n) return
+      const least = await token.least(order.token)
+      if (order.price >= least) return
+      throw new SluiceError('ORDER_TOO_SMALL', `an order for ${order.price} is worth less than its settlement: order for ${least} or more`, {
+        details: { price: order.price, least, token: order.token },
+      })
+    },
   })
 
   await desk.tidy()
+  void warnOfGas()
 
-  const connections = new Set<Connection>()
   const listeners = new Set<Listener>()
   let closed = false
 
+  /** Ends the connection that is worth least: without an order for longest, or else with orders that no money came for. */
+  const makeRoom = (): void => {
+    const since = (worth: Connection['worth'], patience: number): Connection | undefined =>
+      [...connections]
+        .filter((connection) => connection.worth === worth && clock.now() - connection.since >= patience)
+        .reduce<Connection | undefined>((oldest, next) => (oldest && oldest.since <= next.since ? oldest : next), undefined)
+    const least = since('idle', limits.helloTimeout) ?? since('asking', limits.idleTimeout)
+    if (!least) return
+    connections.delete(least)
+    least.close('the seller needs the place')
+  }
+
   const serve = (transport: Transport): Connection => {
+    if (!closed && connections.size >= limits.connections) makeRoom()
     if (closed || connections.size >= limits.connections) {
       transport.close(1013, 'OVERLOADED')
       throw new SluiceError('OVERLOADED', closed ? 'the seller is closed' : `more than ${limits.connections} connections at once`)
@@ -215,7 +291,21 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
     return connection
   }
 
+  /** Without gas nothing that is earned comes in. */
+  async function warnOfGas(): Promise<void> {
+    try {
+      const balance = await createRpc({ provider, clock }).ask('balance', () => provider.getBalance(identity.address), { attempts: 3 })
+      const needed = (await token.gasPrice()) * SETTLEMENT_GAS
+      if (balance >= needed) return
+      log.warn('the account cannot pay for a settlement: send it ETH', { address: identity.address, balance, needed })
+      events.emit('gasShort', { address: identity.address, balance, needed })
+    } catch (error) {
+      log.warn('the balance for gas could not be read', { reason: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
   return {
+    ...closes,
     address: identity.address,
     menu,
     events,
@@ -229,7 +319,7 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       registry.publish({ endpoint, publicKey: toHex(identity.publicKey), menuHash: menuHash(menu) }),
     settle: (settleOptions = {}) => token.settle(settleOptions),
     close: async () => {
-      if (closed) return
+      if (closed) return { owed: token.owed() }
       closed = true
       for (const listener of listeners) await listener.close()
       for (const connection of connections) connection.close('the seller is closing')
@@ -240,7 +330,21 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       patience.abort()
       for (const method of methods) await method.close()
       await served
-      if (typeof options.store === 'string') await store.close()
+      await (typeof where === 'string' ? store.close() : store.rest())
+      const owed = token.owed()
+      for (const { orderId, amount, token: currency, reason } of owed)
+        log.warn('an order is left unsettled', { order: orderId, amount, token: currency, reason })
+      return { owed }
     },
   }
+}
+
+/** Buyers are asked for tokens that exist. */
+async function assertTokens(
+  offers: ReadonlyMap<string, Offered>,
+  where: Pick<ContractPlace, 'provider' | 'chainId' | 'clock'>,
+): Promise<void> {
+  const named = new Map<string, string>()
+  for (const { item } of offers.values()) if (item.token !== ETH) named.set(item.token.toLowerCase(), `items["${item.id}"].token`)
+  await Promise.all([...named].map(([address, option]) => assertContract('ERC-20', { ...where, address, option })))
 }

@@ -2,8 +2,9 @@
  * Where the data of an item comes from.
  * @module
  */
+import type { Stats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
-import { SluiceError } from '../core/errors.ts'
+import { assertArgument, SluiceError } from '../core/errors.ts'
 
 /** Data of known length that can be read at any place. */
 export interface Source {
@@ -27,12 +28,14 @@ export type LiveSource = () => AsyncIterable<Uint8Array>
 /** What a seller may give as an item's data: the path of a file, bytes, a `Blob`, or a source of its own. */
 export type SourceLike = string | Uint8Array | Blob | Source
 
-/** Makes a source of what a seller gave. */
-export function toSource(data: SourceLike): Promise<Source> {
+/** Makes a source of what a seller gave as the argument `name`. @throws `BAD_ARGUMENT`, `SOURCE_FAILED`. */
+export async function toSource(data: SourceLike, name = 'data'): Promise<Source> {
   if (typeof data === 'string') return fileSource(data)
-  if (data instanceof Uint8Array) return Promise.resolve(bytesSource(data))
-  if (data instanceof Blob) return Promise.resolve(blobSource(data))
-  return Promise.resolve(data)
+  if (data instanceof Uint8Array) return bytesSource(data)
+  if (data instanceof Blob) return blobSource(data)
+  const is = typeof data === 'object' && (data as Source | null) !== null && typeof data.open === 'function' && Number.isSafeInteger(data.size)
+  assertArgument(is, name, 'the path of a file, bytes, a Blob, or a source { size, open }')
+  return data
 }
 
 function bytesSource(bytes: Uint8Array): Source {
@@ -71,8 +74,10 @@ async function fileSource(path: string): Promise<Source> {
   const fail = (problem: string, cause?: unknown): SluiceError =>
     new SluiceError('SOURCE_FAILED', `file ${path} ${problem}`, { details: { path }, cause })
   const first = await stat(path).catch((cause: unknown) => {
-    throw fail('cannot be read', cause)
+    throw fail((cause as { code?: unknown }).code === 'ENOENT' ? 'does not exist' : 'cannot be read', cause)
   })
+  // A pipe or device has no length, and reading it may wait for ever.
+  if (!first.isFile()) throw fail(`is ${kindOf(first)}; give the path of a regular file`)
   return {
     size: first.size,
     open: async () => {
@@ -88,11 +93,19 @@ async function fileSource(path: string): Promise<Source> {
         read: async (offset, targets) => {
           const length = targets.reduce((sum, target) => sum + target.length, 0)
           // One call for many chunks, each read to where it is sent from.
-          const { bytesRead } = await file.readv(targets, offset)
+          const { bytesRead } = await file.readv(targets, offset).catch((cause: unknown) => {
+            throw fail('cannot be read', cause)
+          })
           if (bytesRead !== length) throw fail('is shorter than it was when it was put on the menu')
         },
         close: () => file.close(),
       }
     },
   }
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a directory'
+  if (stats.isFIFO()) return 'a pipe'
+  return stats.isSocket() ? 'a socket' : 'a device'
 }

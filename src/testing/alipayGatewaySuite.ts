@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../core/errors.ts'
 import type { AlipayGateway } from '../payments/alipay.ts'
 import { startFakeAlipay, type AlipayFault, type FakeAlipay } from './fakeAlipay.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /**
  * Tests that a line to Alipay keeps the promises of {@link AlipayGateway}, against a stand-in that signs as Alipay does.
@@ -18,8 +18,10 @@ import { codeOf, type TestRunner } from './suite.ts'
 export function alipayGatewaySuite(
   name: string,
   open: (alipay: FakeAlipay) => AlipayGateway,
-  { describe, it, expect }: TestRunner,
+  runner: TestRunner,
 ): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const test = (what: string, body: (gateway: AlipayGateway, alipay: FakeAlipay) => Promise<void>): unknown =>
     it(what, async () => {
       const alipay = await startFakeAlipay()

@@ -15,6 +15,7 @@ import { proxyTransferContract } from '../contracts/proxyTransfer.ts'
 import { registryContract } from '../contracts/registry.ts'
 import { toHex } from '../core/bytes.ts'
 import type { AccountId } from '../core/crypto/graphene/index.ts'
+import { type AsyncCloseable, stops } from '../core/dispose.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
 import { testTokenAbi } from './generated/testTokenAbi.ts'
 import { testTokenBytecode } from './generated/testTokenBytecode.ts'
@@ -66,7 +67,7 @@ export interface DevnetExchange extends ExchangeDeployment {
 }
 
 /** A development chain of its own: a real EVM node in a process that ends with this one. */
-export interface Devnet {
+export interface Devnet extends AsyncCloseable {
   readonly url: string
   readonly provider: JsonRpcProvider
   readonly chainId: bigint
@@ -145,6 +146,7 @@ export async function startDevnet(options: DevnetOptions = {}): Promise<Devnet> 
     }
 
     return {
+      ...stops,
       url: node.url,
       provider,
       chainId: BigInt(chainId),

@@ -1,6 +1,7 @@
 import { createSign, createVerify, generateKeyPairSync, randomInt } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { type AsyncCloseable, stops } from '../core/dispose.ts'
 
 /** What a {@link FakeAlipay} does wrong. */
 export type AlipayFault =
@@ -22,7 +23,7 @@ export type AlipayFault =
   | 'silent'
 
 /** Alipay's open platform as far as merchants see it, in this process. */
-export interface FakeAlipay {
+export interface FakeAlipay extends AsyncCloseable {
   /** Where merchants send their requests: `gateway.do`. */
   readonly url: string
   readonly appId: string
@@ -117,6 +118,7 @@ export async function startFakeAlipay(): Promise<FakeAlipay> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 
   return {
+    ...stops,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/gateway.do`,
     appId,
     merchantPrivateKey: merchant.privateKey,

@@ -3,13 +3,15 @@ import { SluiceError } from '../core/errors.ts'
 import { createJobs, type Jobs, type JobsOptions, type NewJob } from '../core/jobs/jobs.ts'
 import type { Sql } from '../core/sql/sql.ts'
 import { createManualClock } from './manualClock.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /**
  * Tests that jobs keep their promises on a database.
  * @param open opens an empty database at every call.
  */
-export function jobsSuite(name: string, open: () => Promise<Sql<unknown>>, { describe, it, expect }: TestRunner): void {
+export function jobsSuite(name: string, open: () => Promise<Sql<unknown>>, runner: TestRunner): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   interface Bench {
     readonly sql: Sql<unknown>
     /** Starts a worker, which is stopped in the end. */

@@ -2,13 +2,15 @@ import { sql as statement } from 'kysely'
 import { createLedger, type AccountName, type Ledger, type Posting } from '../core/ledger/ledger.ts'
 import { sqlState, type Sql, type Tx } from '../core/sql/sql.ts'
 import { createManualClock, type ManualClock } from './manualClock.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /**
  * Tests that the ledger keeps its promises on a database.
  * @param open opens an empty database at every call.
  */
-export function ledgerSuite(name: string, open: () => Promise<Sql<unknown>>, { describe, it, expect }: TestRunner): void {
+export function ledgerSuite(name: string, open: () => Promise<Sql<unknown>>, runner: TestRunner): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   interface Bench {
     readonly sql: Sql<unknown>
     readonly ledger: Ledger

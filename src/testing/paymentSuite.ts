@@ -3,7 +3,7 @@ import { concatBytes, fromHex, toHex, type Hex } from '../core/bytes.ts'
 import { generateKey, type Key } from '../core/crypto/key.ts'
 import { personalDigest } from '../core/crypto/signature.ts'
 import type { PayableOrder, PaymentMethod, Till } from '../payments/payment.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /** An order whose money was put up. */
 export interface PlacedOrder {
@@ -43,7 +43,9 @@ export interface PaymentUnderTest {
  * paymentSuite('mine', openMyMethod, { describe, it, expect })
  * ```
  */
-export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>, { describe, it, expect }: TestRunner): void {
+export function paymentSuite(name: string, open: () => Promise<PaymentUnderTest>, runner: TestRunner): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const { signal } = new AbortController()
   const test = (what: string, body: (under: PaymentUnderTest) => Promise<void>): unknown =>
     it(what, async () => {

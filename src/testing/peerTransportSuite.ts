@@ -1,6 +1,7 @@
+import { SluiceError } from '../core/errors.ts'
 import type { PeerTransport } from '../protocol/peer.ts'
 import type { CloseReason, Packet, Transport } from '../protocol/transport.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /** Two nodes of a network. */
 export interface PeersUnderTest {
@@ -44,8 +45,10 @@ interface Ear {
 export function peerTransportSuite(
   name: string,
   open: () => Promise<PeersUnderTest>,
-  { describe, it, expect }: TestRunner,
+  runner: TestRunner,
 ): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const test = (what: string, body: (peers: PeersUnderTest) => Promise<void>): unknown =>
     it(what, async () => {
       const peers = await open()
@@ -173,7 +176,7 @@ export function peerTransportSuite(
     test('refuses a link that its handler throws at, and goes on with the next', async (peers) => {
       const { host, guest } = peers
       host.accept(() => {
-        throw new Error('no more guests tonight')
+        throw new SluiceError('OVERLOADED', 'no more guests tonight')
       })
       expect(await listen(await guest.connect(host.endpoint!, {})).closed).toEqual({ code: 1008, reason: 'no more guests tonight' })
       const [mine, theirs] = await link(peers)

@@ -1,5 +1,5 @@
 import type { Registry, RegistryEntry } from '../protocol/registry/registry.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /** A registry, and what it holds. */
 export interface RegistryUnderTest {
@@ -22,7 +22,9 @@ export interface RegistryUnderTest {
  * registrySuite('static', async () => ({ registry: staticRegistry(entries), entries }), { describe, it, expect })
  * ```
  */
-export function registrySuite(name: string, open: () => Promise<RegistryUnderTest>, { describe, it, expect }: TestRunner): void {
+export function registrySuite(name: string, open: () => Promise<RegistryUnderTest>, runner: TestRunner): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const test = (what: string, body: (registry: Registry, entries: readonly RegistryEntry[]) => Promise<void>): unknown =>
     it(what, async () => {
       const { registry, entries, close } = await open()

@@ -2,13 +2,15 @@ import { sql as statement } from 'kysely'
 import { SluiceError } from '../core/errors.ts'
 import { migrate } from '../core/sql/migrate.ts'
 import { sqlState, type Sql } from '../core/sql/sql.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /**
  * Tests that a database keeps the promises of {@link Sql} and of `migrate`.
  * @param open opens an empty database at every call.
  */
-export function sqlSuite(name: string, open: () => Promise<Sql<unknown>>, { describe, it, expect }: TestRunner): void {
+export function sqlSuite(name: string, open: () => Promise<Sql<unknown>>, runner: TestRunner): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const test = (what: string, body: (sql: Sql<unknown>) => Promise<void>): unknown =>
     it(what, async () => {
       const sql = await open()

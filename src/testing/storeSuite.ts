@@ -1,5 +1,5 @@
 import type { Store } from '../core/store/store.ts'
-import { codeOf, type TestRunner } from './suite.ts'
+import { assertSuite, codeOf, type TestRunner } from './suite.ts'
 
 /** A fresh store, and the way to open it again. */
 export interface StoreUnderTest {
@@ -23,7 +23,9 @@ export interface StoreUnderTest {
  * }, { describe, it, expect })
  * ```
  */
-export function storeSuite(name: string, open: () => Promise<StoreUnderTest>, { describe, it, expect }: TestRunner): void {
+export function storeSuite(name: string, open: () => Promise<StoreUnderTest>, runner: TestRunner): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const bytes = (...values: number[]): Uint8Array => Uint8Array.of(...values)
   /** A plain list, since runners compare typed arrays of several kinds in several ways. */
   const plain = (value: Uint8Array | undefined): number[] | undefined => value && [...value]

@@ -2,6 +2,7 @@
  * What the suites share.
  * @module
  */
+import { assertArguments, callback, shape, text } from '../core/argument.ts'
 import { isSluiceError, type ErrorCode } from '../core/errors.ts'
 
 /** The functions of a test runner that a suite needs: vitest's and Jest's fit. */
@@ -25,4 +26,11 @@ export async function codeOf(run: () => unknown): Promise<ErrorCode | 'no Sluice
   } catch (error) {
     return isSluiceError(error) ? error.code : 'no SluiceError'
   }
+}
+
+const runner = shape('the test runner: { describe, it, expect }', { describe: callback, it: callback, expect: callback })
+
+/** Holds what every suite is given against what it needs. @throws `BAD_ARGUMENT` */
+export function assertSuite(name: string, open: unknown, tests: unknown): void {
+  assertArguments({ name, open, runner: tests }, { name: text(1), open: callback, runner })
 }

@@ -1,6 +1,7 @@
 import { equalBytes } from '../core/bytes.ts'
+import { SluiceError } from '../core/errors.ts'
 import { HIGH_WATER_MARK, type CloseReason, type Packet, type Receiver, type Transport } from '../protocol/transport.ts'
-import type { TestRunner } from './suite.ts'
+import { assertSuite, type TestRunner } from './suite.ts'
 
 /** Two transports that are joined. */
 export interface TransportsUnderTest {
@@ -43,9 +44,11 @@ interface Ear {
 export function transportSuite(
   name: string,
   open: () => Promise<TransportsUnderTest>,
-  { describe, it, expect }: TestRunner,
+  runner: TestRunner,
   { backPressure = true }: TransportSuiteOptions = {},
 ): void {
+  assertSuite(name, open, runner)
+  const { describe, it, expect } = runner
   const test = (what: string, body: (a: Transport, b: Transport) => Promise<void>): unknown =>
     it(what, async () => {
       const { a, b, close } = await open()
@@ -141,7 +144,7 @@ export function transportSuite(
       b.receive({
         packet: () => {
           handed++
-          throw new Error('chunk 7 is not what was ordered')
+          throw new SluiceError('BAD_MESSAGE', 'chunk 7 is not what was ordered')
         },
         closed: (reason) => resolve(reason),
       })

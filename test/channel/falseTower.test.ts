@@ -43,7 +43,7 @@ function falseTower(answer: (right: Receipt, key: Key, message: Typed<'appointme
     if (message.type !== 'appointment') return
     asked.push(message)
     const { hint, counter, validUntil, sealed } = message
-    const terms = { counter, validUntil, towerDeposit: NOBODY, reward: 0n }
+    const terms = { counter, validUntil, towerDeposit: NOBODY, reward: 0n, promised: false }
     const signed = { chainId: town.devnet.chainId, tower: account, hint: toHex(hint), sealedHash: sealedHashOf(sealed), ...terms }
     const right = { hint, ...terms, signature: key.sign(receiptDigest(signed)) }
     const said = answer(right, key, message)

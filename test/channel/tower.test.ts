@@ -50,7 +50,7 @@ async function towerAt(name: string, number: number, options: Partial<TowerOptio
     url,
     account: wallet.address,
     entries: new Map(),
-    seen: { appointed: [], shown: [], released: [], failed: [], claimed: [] },
+    seen: { appointed: [], dropped: [], shown: [], released: [], failed: [], claimed: [] },
     tower: undefined as unknown as Tower,
     async start(more = {}) {
       const store = memoryStore(place.entries)
@@ -64,7 +64,7 @@ async function towerAt(name: string, number: number, options: Partial<TowerOptio
         ...options,
         ...more,
       })
-      for (const event of ['appointed', 'shown', 'released', 'failed', 'claimed'] as const)
+      for (const event of ['appointed', 'dropped', 'shown', 'released', 'failed', 'claimed'] as const)
         place.tower.events.on(event, (payload) => place.seen[event].push(payload as never))
       stop = async () => {
         await place.tower.stop()
@@ -396,10 +396,10 @@ describe('a reward', () => {
 })
 
 describe('a lock that the partner has given back', () => {
-  it('is shown as released when the channel is closed', async () => {
+  it('is handed to the tower, which spends nothing on it where the closing does not claim the lock', async () => {
     const place = await towerAt('tower', 8)
     const alice = await town.resident('alice', using(place))
-    const bob = await town.resident('bob', { autoSettle: false })
+    const bob = await town.resident('bob')
     const carol = await town.resident('carol')
     const { id } = await town.channel(alice, bob, 1_000n)
     await town.channel(bob, carol, 1_000n)
@@ -417,9 +417,15 @@ describe('a lock that the partner has given back', () => {
     expect(counter).toBeGreaterThanOrEqual(1)
     await alice.node.stop()
     await bob.node.close(id, { how: 'alone' })
-    const released = await eventually('the release on chain', () => place.seen.released[0])
-    expect(released).toMatchObject({ channelId: id, client: accountOf(alice), locks: 1 })
-    expect(place.seen.shown).toEqual([])
+    const { watch, fromPartner } = await closingOf(id)
+    const [held] = await opened(place.entries, id, watch)
+    expect(held).toMatchObject({ client: accountOf(alice), releases: [{}] })
+    expect(fromPartner.locked).toBe(0n)
+    await town.devnet.mine(2)
+    await place.tower.caughtUp()
+    await settled(bob, id)
+    expect([place.seen.released, place.seen.shown]).toEqual([[], []])
+    expect(await town.devnet.provider.getTransactionCount(place.account)).toBe(0)
   })
 })
 

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { JsonRpcProvider, Network, type HDNodeWallet } from 'ethers'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { toHex, utf8 } from '../../src/core/bytes.ts'
+import { fromHex, toHex } from '../../src/core/bytes.ts'
 import { systemClock, type Clock } from '../../src/core/clock.ts'
 import { engine } from '../../src/core/crypto/engine.ts'
 import type { Logger } from '../../src/core/log.ts'
@@ -290,7 +290,7 @@ test('no key, no session key and no voucher is in a log, an event, an error, or 
   seen.push(buyer, shop.seller, shop.listener, shop.seller.menu)
 
   const vault = await openVault('sluice-session', async () =>
-    engine().keccak256(utf8(await buyerAccount.signMessage(`Sluice: unlock the session key of ${buyerAccount.address}`))),
+    engine().keccak256(fromHex(await buyerAccount.signMessage(`Sluice: unlock the session key of ${buyerAccount.address}`))),
   )
   await buyer.close()
   await shop.close()

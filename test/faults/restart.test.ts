@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { HDNodeWallet } from 'ethers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { Buyer, Partial as PartialData, Purchase } from '../../src/buyer/index.ts'
+import type { Buyer, PartialData, Purchase } from '../../src/buyer/index.ts'
 import type { Hex } from '../../src/core/bytes.ts'
 import { memoryStore } from '../../src/core/store/memoryStore.ts'
 import { payFor } from '../../src/protocol/order.ts'
@@ -364,8 +364,10 @@ describe('the file of an interrupted purchase', () => {
     return {
       resume: async (partial) => {
         const resumed = second.resume(await id, { partial })
+        expect(await resumed.orderId).toBe(await id) // before anything is iterated
+        const offset = await resumed.offset
         const rest = await resumed.bytes()
-        return { offset: await resumed.offset, rest, id: await id }
+        return { offset, rest, id: await id }
       },
     }
   }
@@ -373,10 +375,10 @@ describe('the file of an interrupted purchase', () => {
   test.each([
     { name: 'as it was left', partial: data.subarray(0, acked), offset: acked },
     { name: 'shorter by three chunks', partial: data.subarray(0, acked - 3 * GRAIN), offset: acked - 3 * GRAIN },
-    { name: 'cut in the middle of a chunk', partial: data.subarray(0, acked - 700), offset: acked - GRAIN },
+    { name: 'cut in the middle of a chunk', partial: data.subarray(0, acked - 700), offset: acked - 700 },
     { name: 'empty', partial: new Uint8Array(0), offset: 0 },
-    { name: 'longer than what was acknowledged', partial: data.subarray(0, acked + 5000), offset: acked },
-    { name: 'with garbage behind it', partial: Buffer.concat([data.subarray(0, acked), sampleData(3333, 9)]), offset: acked },
+    { name: 'longer than what was acknowledged', partial: data.subarray(0, acked + 5000), offset: acked + 5000 },
+    { name: 'whole, and not acknowledged', partial: data, offset: data.length },
     { name: 'given as a Blob', partial: new Blob([data.slice(0, acked)]), offset: acked },
     { name: 'not given: only what is missing comes', partial: undefined, offset: acked },
   ])('$name', async ({ partial, offset }) => {
@@ -391,6 +393,8 @@ describe('the file of an interrupted purchase', () => {
   test.each([
     { name: 'with a bit off at the start', partial: flipped(data.subarray(0, acked), 3) },
     { name: 'with a bit off at the end', partial: flipped(data.subarray(0, acked), acked - 1) },
+    { name: 'with garbage behind it', partial: Buffer.concat([data.subarray(0, acked), sampleData(3333, 9)]) },
+    { name: 'longer than the order', partial: Buffer.concat([data, Buffer.alloc(1)]) },
     { name: 'of something else', partial: sampleData(acked, 5) },
     { name: 'shorter, and with a bit off', partial: flipped(data.subarray(0, acked - 3 * GRAIN), 3) },
   ])('$name is refused', async ({ partial }) => {

@@ -154,12 +154,28 @@ abstract contract ChannelFixture is Test {
     }
 
     function signClose(uint256 key, bytes32 id, bytes32 proof) internal view returns (bytes memory) {
-        return sign(key, digestOf(net, keccak256(abi.encode(keccak256("Close(bytes32 channelId,bytes32 proof)"), id, proof))));
+        return signClose(key, id, proof, "");
+    }
+
+    function signClose(uint256 key, bytes32 id, bytes32 proof, bytes memory steps) internal view returns (bytes memory) {
+        return signShown("Close(bytes32 channelId,bytes32 proof,bytes32 steps)", key, id, proof, steps);
     }
 
     function signUpdate(uint256 key, bytes32 id, bytes32 proof) internal view returns (bytes memory) {
-        bytes32 typeHash = keccak256("Update(bytes32 channelId,bytes32 proof)");
-        return sign(key, digestOf(net, keccak256(abi.encode(typeHash, id, proof))));
+        return signUpdate(key, id, proof, "");
+    }
+
+    function signUpdate(uint256 key, bytes32 id, bytes32 proof, bytes memory steps) internal view returns (bytes memory) {
+        return signShown("Update(bytes32 channelId,bytes32 proof,bytes32 steps)", key, id, proof, steps);
+    }
+
+    function signShown(string memory kind, uint256 key, bytes32 id, bytes32 proof, bytes memory steps)
+        private
+        view
+        returns (bytes memory)
+    {
+        bytes32 hash = steps.length == 0 ? bytes32(0) : keccak256(steps);
+        return sign(key, digestOf(net, keccak256(abi.encode(keccak256(bytes(kind)), id, proof, hash))));
     }
 
     function signWithdraw(uint256 key, bytes32 id, address participant, uint128 total, uint64 validUntil)
@@ -184,14 +200,38 @@ abstract contract ChannelFixture is Test {
     }
 
     function signOpen(uint256 key, bytes32 id, uint128 amount, uint64 validUntil) internal view returns (bytes memory) {
-        bytes32 typeHash = keccak256("Open(bytes32 channelId,uint128 deposit,uint64 validUntil)");
-        return sign(key, digestOf(net, keccak256(abi.encode(typeHash, id, amount, validUntil))));
+        return signOpen(key, id, amount, validUntil, 0, "");
     }
 
+    function signOpen(uint256 key, bytes32 id, uint128 amount, uint64 validUntil, bytes32 watch, bytes memory consent)
+        internal
+        view
+        returns (bytes memory)
+    {
+        bytes32 typeHash = keccak256("Open(bytes32 channelId,uint128 deposit,uint64 validUntil,bytes32 consent)");
+        bytes32 hash = consent.length == 0 ? bytes32(0) : keccak256(abi.encodePacked(watch, consent));
+        return sign(key, digestOf(net, keccak256(abi.encode(typeHash, id, amount, validUntil, hash))));
+    }
+
+    /// @dev Good for 90 days from the start.
     function signDelegation(uint256 key, address participant, address signer) internal view returns (bytes memory) {
-        bytes32 structHash =
-            keccak256(abi.encode(keccak256("Delegation(address participant,address signer)"), participant, signer));
-        return sign(key, keccak256(abi.encodePacked(hex"1901", registry.DOMAIN_SEPARATOR(), structHash)));
+        return signDelegation(key, participant, signer, uint64(NOW + 90 days));
+    }
+
+    /// @dev Behind its end, as contracts take it.
+    function signDelegation(uint256 key, address participant, address signer, uint64 validUntil)
+        internal
+        view
+        returns (bytes memory)
+    {
+        return abi.encodePacked(validUntil, sign(key, delegationOf(participant, signer, validUntil)));
+    }
+
+    /// @dev The digest that is signed.
+    function delegationOf(address participant, address signer, uint64 validUntil) internal view returns (bytes32) {
+        bytes32 typeHash = keccak256("Delegation(address participant,address signer,uint64 validUntil)");
+        bytes32 structHash = keccak256(abi.encode(typeHash, participant, signer, validUntil));
+        return keccak256(abi.encodePacked(hex"1901", registry.DOMAIN_SEPARATOR(), structHash));
     }
 
     function closeCooperatively(uint128 ofAlice, uint128 ofBob) internal {

@@ -295,7 +295,7 @@ contract DataTradeTest is DataTradeFixture {
         other = ack(BUYER_KEY, id, 300);
         DataTrade first = trade;
         vm.chainId(block.chainid + 1);
-        vm.expectPartialRevert(DataTrade.OrderNotFound.selector);
+        vm.expectPartialRevert(DataTrade.AckNotSignedByBuyer.selector);
         trade.redeem(order, 300, other);
         vm.chainId(block.chainid - 1);
         trade = DataTrade(deploy("DataTrade", abi.encode(GRACE)));
@@ -1135,6 +1135,86 @@ contract DataTradeTest is DataTradeFixture {
         vm.assertFalse(receiver.callSucceeded(), "the call back");
         vm.assertEq(address(trade).balance + address(receiver).balance, 2_000_000, "sum");
         vm.assertEq(address(trade).balance - trade.credit(address(0), address(receiver)), 1_000_000, "other deposit");
+    }
+
+    // ------------------------------------------------------------------------------- a chain that gets another id
+
+    function test_chainId_everyCallReachesOrdersOpenedBefore() public {
+        uint256 origin = block.chainid;
+        DataTrade.Order[] memory orders = new DataTrade.Order[](6);
+        bytes32[] memory ids = new bytes32[](6);
+        for (uint256 i = 0; i < 4; ++i) {
+            orders[i] = withSalt(terms(), i);
+            ids[i] = create(orders[i], 500_000);
+        }
+        (orders[4], ids[4]) = createRooted(8);
+        orders[5] = withSalt(terms(), 5);
+        bytes memory old = ack(BUYER_KEY, ids[0], 900);
+        vm.chainId(4242);
+        vm.assertEq(trade.originChainId(), origin, "the id at the deployment");
+        ids[5] = create(orders[5]);
+        for (uint256 i = 0; i < 6; ++i) vm.assertEq(trade.orderId(orders[i]), ids[i], "named as before");
+
+        // What was signed for the chain of the old id counts there alone: on both it would pay twice.
+        vm.expectPartialRevert(DataTrade.AckNotSignedByBuyer.selector);
+        trade.redeem(orders[0], 900, old);
+        vm.expectPartialRevert(DataTrade.AckNotSignedByBuyer.selector);
+        vm.prank(seller);
+        trade.settle(orders[0], 900, old);
+
+        vm.prank(stranger);
+        trade.topUp{value: 500_000}(orders[0], 500_000);
+        trade.redeem(orders[0], 300, ack(SESSION_KEY, ids[0], 300));
+        vm.assertEq(seller.balance, 300_000, "redeemed");
+        vm.prank(buyer);
+        trade.updateTransferred(ids[0], 400);
+        settle(orders[0], ids[0], 700);
+        vm.assertEq(seller.balance, 700_000, "settled");
+        trade.rate(orders[0], 5, "ok", rating(BUYER_KEY, ids[0], 5, "ok"));
+        vm.assertTrue(trade.account(ids[0]).ratedByBuyer, "rated");
+
+        DataTrade.Settlement[] memory batch = new DataTrade.Settlement[](2);
+        batch[0] = DataTrade.Settlement(orders[1], 200, ack(BUYER_KEY, ids[1], 200));
+        batch[1] = DataTrade.Settlement(orders[2], 300, ack(BUYER_KEY, ids[2], 300));
+        vm.prank(seller);
+        trade.settleBatch(batch);
+        vm.assertEq(seller.balance, 1_200_000, "settled together");
+
+        uint256 before = buyer.balance;
+        trade.dispute(orders[4], 5, "wrong", new bytes32[](3), claim(SELLER_KEY, ids[4], 5, "wrong", new bytes32[](3)));
+        vm.assertEq(buyer.balance - before, 1_000_000, "disputed");
+
+        vm.prank(buyer);
+        trade.requestClose(orders[3]);
+        vm.warp(NOW + GRACE);
+        bytes32[] memory asked = new bytes32[](1);
+        asked[0] = ids[3];
+        vm.assertTrue(trade.overdue(asked)[0], "overdue");
+        before = buyer.balance;
+        trade.settle(orders[3], 0, "");
+        vm.assertEq(buyer.balance - before, 500_000, "given back after the buyer's close request");
+        settle(orders[5], ids[5], 1000);
+        vm.assertEq(seller.balance, 2_200_000, "opened after the change");
+    }
+
+    /// @dev Both branches of a fork have the order and its deposit. What is signed for one pays on it alone.
+    function test_chainId_signaturesOfOneBranchDoNotCountOnTheOther() public {
+        (DataTrade.Order memory order, bytes32 id) = createRooted(8);
+        uint256 origin = block.chainid;
+        bytes memory here = ack(BUYER_KEY, id, 300);
+        bytes32[] memory proof = new bytes32[](3);
+        bytes memory wrong = claim(SELLER_KEY, id, 5, "wrong", proof);
+        vm.chainId(4242);
+        bytes memory there = ack(BUYER_KEY, id, 1000);
+        vm.expectPartialRevert(DataTrade.AckNotSignedByBuyer.selector);
+        trade.redeem(order, 300, here);
+        vm.expectPartialRevert(DataTrade.ClaimNotSignedBySeller.selector);
+        trade.dispute(order, 5, "wrong", proof, wrong);
+        vm.chainId(origin);
+        vm.expectPartialRevert(DataTrade.AckNotSignedByBuyer.selector);
+        trade.redeem(order, 1000, there);
+        trade.redeem(order, 300, here);
+        vm.assertEq(seller.balance, 300_000, "what the branch was signed for");
     }
 
     // --------------------------------------------------------------------------------------------------- the rest

@@ -28,6 +28,7 @@ contract SecretRegistryTest is Test {
         emit SecretRegistry.SecretRevealed(hash, "secret");
         vm.assertEq(registry.registerSecrets(only("secret")), hash, "key");
         vm.assertEq(registry.revealedAt(hash), 1_800_000_000, "time");
+        vm.assertEq(registry.listRevealedAt(hash), 0, "no list");
     }
 
     function test_registerSecrets_manyAreNotedUnderTheHashOfTheirHashes() public {
@@ -43,8 +44,11 @@ contract SecretRegistryTest is Test {
         vm.assertEq(registry.registerSecrets(listOf("one", "two")), key, "key");
         bytes32[] memory keys = listOf(key, one);
         uint256[] memory times = registry.revealTimes(keys);
-        vm.assertEq(times[0], 1_800_000_000, "the list");
+        vm.assertEq(registry.listRevealedAt(key), 1_800_000_000, "the list");
+        vm.assertEq(registry.revealedAt(key), 0, "is no secret");
+        vm.assertEq(times[0], 0, "nor is it among many");
         vm.assertEq(times[1], 0, "not its members");
+        vm.assertEq(registry.listRevealedAt(one), 0, "nor as a list");
         // In another order it is another list.
         vm.assertTrue(registry.registerSecrets(listOf("two", "one")) != key, "order");
     }
@@ -56,7 +60,7 @@ contract SecretRegistryTest is Test {
         registry.registerSecrets(only("secret"));
         registry.registerSecrets(listOf("one", "two"));
         vm.assertEq(registry.revealedAt(key), 1_800_000_000, "one");
-        vm.assertEq(registry.revealedAt(list), 1_800_000_000, "list");
+        vm.assertEq(registry.listRevealedAt(list), 1_800_000_000, "list");
         // Alone a secret is new.
         vm.assertEq(registry.revealedAt(registry.registerSecrets(only("one"))), 1_800_000_100, "alone");
     }
@@ -77,6 +81,8 @@ contract SecretRegistryTest is Test {
         }
         bytes32 key = list.length == 1 ? bytes32(hashes) : keccak256(hashes);
         vm.assertEq(registry.registerSecrets(list), key, "key");
-        vm.assertEq(registry.revealedAt(key), block.timestamp, "time");
+        (uint256 alone, uint256 together) = (registry.revealedAt(key), registry.listRevealedAt(key));
+        vm.assertEq(list.length == 1 ? alone : together, block.timestamp, "time");
+        vm.assertEq(list.length == 1 ? together : alone, 0, "nothing else");
     }
 }

@@ -180,7 +180,8 @@ contract TokenNetworkMoneyTest is ChannelFixture {
         networkOf(address(hook));
         fund(hook.mint, hook.approve);
         bytes32 id = open(100, 50);
-        bytes[8] memory calls = [
+        bytes[9] memory calls = [
+            abi.encodeCall(net.addSessionKey, (alice, bob, session, "")),
             abi.encodeCall(net.open, (stranger, 0, 0, "")),
             abi.encodeCall(net.deposit, (alice, bob, 150)),
             abi.encodeCall(net.withdraw, (alice, bob, 1, SOON, "", "")),
@@ -202,7 +203,7 @@ contract TokenNetworkMoneyTest is ChannelFixture {
         bytes[] memory batch = new bytes[](2);
         batch[0] = abi.encodeCall(net.deposit, (alice, bob, 110));
         batch[1] = abi.encodeCall(net.deposit, (alice, bob, 111));
-        for (uint256 i = 6; i < 8; ++i) {
+        for (uint256 i = 7; i < 9; ++i) {
             hook.arm(address(net), calls[i]);
             (batch[0], batch[1]) = (
                 abi.encodeCall(net.deposit, (alice, bob, uint128(100 + 10 * i))),
@@ -213,9 +214,9 @@ contract TokenNetworkMoneyTest is ChannelFixture {
             vm.assertFalse(hook.hookSucceeded(), "in a batch");
             vm.assertEq(keccak256(hook.hookAnswer()), expected, "its reason");
         }
-        hook.arm(address(net), calls[4]);
+        hook.arm(address(net), calls[5]);
         vm.assertEq(net.channel(alice, bob).channelId, id, "still there");
-        closeCooperatively(171, 50);
+        closeCooperatively(181, 50);
         vm.assertFalse(hook.hookSucceeded(), "in a payout");
     }
 
@@ -246,7 +247,7 @@ contract TokenNetworkMoneyTest is ChannelFixture {
         eth.batch{value: 50}(calls);
         TokenNetwork.ChannelView memory shown = eth.channel(alice, bob);
         vm.assertEq(first() ? shown.deposit1 : shown.deposit2, 30, "alice opened");
-        vm.assertEq(first() ? shown.deposit2 : shown.deposit1, 12, "for bob");
+        vm.assertEq(first() ? shown.gift2 : shown.gift1, 12, "for bob");
         shown = eth.channel(alice, stranger);
         vm.assertEq(shown.deposit1 + shown.deposit2, 8, "another");
         vm.assertEq(address(eth).balance, 50, "held");

@@ -20,7 +20,7 @@ contract TokenNetworkRegistryTest is ChannelFixture {
         vm.assertEq(network.token(), other, "token");
         vm.assertEq(network.challengePeriod(), PERIOD, "period");
         vm.assertEq(address(network.secretRegistry()), address(secrets), "secrets");
-        vm.assertEq(network.registry(), address(registry), "registry");
+        vm.assertEq(address(network.registry()), address(registry), "registry");
         vm.assertEq(eth.token(), address(0), "ETH");
         vm.expectRevert(
             abi.encodeWithSelector(TokenNetworkRegistry.TokenNetworkExists.selector, other, address(network))

@@ -4,16 +4,18 @@ pragma solidity 0.8.37;
 import {Payouts} from "../../src/contracts/solidity/Payouts.sol";
 import {Signatures} from "../../src/contracts/solidity/Signatures.sol";
 import {TokenNetwork} from "../../src/contracts/solidity/TokenNetwork.sol";
+import {TokenNetworkRegistry} from "../../src/contracts/solidity/TokenNetworkRegistry.sol";
 import {TowerDeposit} from "../../src/contracts/solidity/TowerDeposit.sol";
 import {ChannelFixture} from "./ChannelFixture.sol";
 import {FeeToken, Receiver} from "./Hostile.sol";
 
-/// @dev Says yes to every update, of any channel: somebody's own network.
+/// @dev Says yes to every update, of any channel: somebody's own network. It can name a token that has a network.
 contract FakeNetwork {
     bytes32 private immutable id;
+    address public immutable token;
 
-    constructor(bytes32 id_) {
-        id = id_;
+    constructor(bytes32 id_, address token_) {
+        (id, token) = (id_, token_);
     }
 
     function update(
@@ -134,11 +136,31 @@ contract TowerDepositTest is ChannelFixture {
             vm.prank(stranger);
             towers.update(net, alice, bob, none(), none(), proof, byBob, wrong[i]);
         }
-        // A session key signs rewards too.
+    }
+
+    /// @dev A session key signs rewards where it is registered for the client.
+    function test_update_rewardByASessionKey() public {
         TowerDeposit.Reward memory reward = signReward(SESSION_KEY, address(net), 4, ANYONE, 30);
-        reward.signature = abi.encodePacked(reward.signature, signDelegation(BOB_KEY, bob, session));
+        TokenNetwork.Proof memory proof = proofOf(ALICE_KEY, id, 4, 40);
+        bytes memory byBob = signUpdate(BOB_KEY, id, proofDigest(net, id, proof));
+        vm.prank(alice);
+        net.addSessionKey(alice, bob, session, ""); // for the other side
+        vm.expectRevert(abi.encodeWithSelector(TokenNetwork.NoClosedChannel.selector, id));
+        towers.update(net, alice, bob, none(), none(), proof, byBob, reward);
+        bytes memory delegation = signDelegation(BOB_KEY, bob, session);
+        bytes memory alone = reward.signature;
+        for (uint256 i = 0; i < 2; ++i) {
+            if (i == 1) net.addSessionKey(bob, alice, session, delegation);
+            if (i == 1) close(noProof());
+            reward.signature = i == 0 ? alone : abi.encodePacked(alone, delegation);
+            if (i == 1) vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, bob));
+            else vm.expectRevert(abi.encodeWithSelector(TokenNetwork.NoClosedChannel.selector, id));
+            towers.update(net, alice, bob, none(), none(), proof, byBob, reward);
+        }
+        reward.signature = alone;
         vm.prank(stranger);
         towers.update(net, alice, bob, none(), none(), proof, byBob, reward);
+        vm.assertEq(depositOf(bob), 70, "set aside");
     }
 
     function test_update_withoutTheClientsAgreement() public {
@@ -164,21 +186,29 @@ contract TowerDepositTest is ChannelFixture {
         vm.assertEq(depositOf(bob), 0, "all of it");
     }
 
-    /// @dev Attack 16: a network of the tower's own takes nothing that was signed for the real one.
+    /// @dev Attack 16: a network of somebody's own takes nothing that was signed for the real one, and earns nobody a reward,
+    /// even with the client's: the client would have its deposit back without the delay that towers count on.
     function test_update_ofAFakeNetwork() public {
-        FakeNetwork fake = new FakeNetwork(id);
-        TokenNetwork.Proof memory proof = proofOf(ALICE_KEY, id, 4, 40);
-        TowerDeposit.Reward memory reward = signReward(BOB_KEY, address(net), 4, ANYONE, 30);
-        vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, bob));
-        vm.prank(stranger);
-        towers.update(TokenNetwork(address(fake)), alice, bob, none(), none(), proof, "", reward);
-        // Even if the client trusts it: one reward for a proof.
-        reward = signReward(BOB_KEY, address(fake), 4, ANYONE, 30);
-        vm.prank(stranger);
-        towers.update(TokenNetwork(address(fake)), alice, bob, none(), none(), proof, "", reward);
-        vm.expectRevert(abi.encodeWithSelector(TowerDeposit.RewardOutdated.selector, 4, 4));
-        vm.prank(stranger);
-        towers.update(TokenNetwork(address(fake)), alice, bob, none(), none(), proof, "", reward);
+        address[3] memory tokens = [address(token), address(0), address(0xdead)];
+        for (uint256 i = 0; i < 3; ++i) {
+            FakeNetwork fake = new FakeNetwork(id, tokens[i]);
+            TokenNetwork.Proof memory proof = proofOf(ALICE_KEY, id, 4, 40);
+            TowerDeposit.Reward memory reward = signReward(BOB_KEY, address(fake), 4, ANYONE, 30);
+            vm.expectRevert(abi.encodeWithSelector(TowerDeposit.NetworkUnknown.selector, address(fake)));
+            vm.prank(stranger);
+            towers.update(TokenNetwork(address(fake)), alice, bob, none(), none(), proof, "", reward);
+        }
+        vm.assertEq(depositOf(bob), 100, "what towers count on");
+    }
+
+    /// @dev A network of another registry is no better: anyone can make one, with a period of a second.
+    function test_update_ofAnotherRegistry() public {
+        TokenNetworkRegistry other = TokenNetworkRegistry(deploy("TokenNetworkRegistry", abi.encode(uint32(1), secrets)));
+        TokenNetwork network = other.createTokenNetwork(address(0));
+        TokenNetwork.Proof memory proof;
+        TowerDeposit.Reward memory reward = signReward(BOB_KEY, address(network), 4, ANYONE, 30);
+        vm.expectRevert(abi.encodeWithSelector(TowerDeposit.NetworkUnknown.selector, address(network)));
+        towers.update(network, alice, bob, none(), none(), proof, "", reward);
     }
 
     // ---------------------------------------------------------------------------------------------------- deposits

@@ -33,7 +33,8 @@ export interface BlockchainOptions {
 /** What is told about the chain, in its order; each call is awaited. */
 export interface BlockchainHandlers {
   event(event: ChainEvent, tokenNetwork: Hex, block: number): void | Promise<void>
-  block(block: WatchedBlock): void | Promise<void>
+  /** @param left - blocks that count as well and are told next. */
+  block(block: WatchedBlock, left: number): void | Promise<void>
   /** Blocks above this one have left the chain: what they said is taken back, what stands there now is told again. */
   rollback(block: number): void | Promise<void>
 }
@@ -65,16 +66,27 @@ export interface BlockchainService {
   caughtUp(signal?: AbortSignal): Promise<void>
   /** The present channel of a pair, as the contract has it. */
   channel(tokenNetwork: Hex, partner: Hex): Promise<Awaited<ReturnType<TokenNetwork['channel']>>>
-  /** When the secrets of one registration became public; 0 if they are not. */
-  revealedAt(secretRegistry: Hex, key: Hex): Promise<number>
+  /** When a secret that was registered alone became public; 0 if it was not. */
+  revealedAt(secretRegistry: Hex, secrethash: Hex): Promise<number>
+  /** When a list of several secrets became public; 0 if it was not registered as such. */
+  listRevealedAt(secretRegistry: Hex, key: Hex): Promise<number>
   /** Searches the chain, from the first block on, for the first registration of each secret. */
   registrations(secretRegistry: Hex, secrethashes: readonly Hex[]): Promise<readonly Registration[]>
   /** Time of the last block that was told, in Unix seconds; 0 before the first. */
   toldUntil(): Promise<number>
+  /** Number of the newest block, however deep it lies. @throws `RPC_FAILED` */
+  head(): Promise<number>
+  /** The most gas that a transaction may use: a block's, or what EIP-7825 allows. @throws `RPC_FAILED` */
+  gasLimit(): Promise<bigint>
+  /** Wei for a unit of gas as it is now. @throws `RPC_FAILED` */
+  gasPrice(): Promise<bigint>
   /** What sends transactions; loads it at the first call. */
   transactions(): Promise<Transactions>
   end(): Promise<void>
 }
+
+/** Gas that a transaction may use on Ethereum, whatever a block has. Source: EIP-7825. */
+const MOST_GAS = 2n ** 24n
 
 /** Opens the node's way to the chain. @throws `NOT_DEPLOYED`, `RPC_FAILED`, `STORE_LOCKED`. */
 export async function createBlockchainService(options: BlockchainOptions): Promise<BlockchainService> {
@@ -120,15 +132,21 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
           const event = decodeChainEvent(entry)
           if (event) await handlers.event(event, entry.address.toLowerCase() as Hex, entry.blockNumber)
         },
-        onBlock: (block) => handlers.block(block),
+        onBlock: (block, left) => handlers.block(block, left),
         onRollback: (block) => handlers.rollback(block),
       }),
     caughtUp: (signal) => watcher.caughtUp(signal),
     channel: (network, partner) =>
       rpc.ask('channel', () => tokenNetworkReader(network, provider).channel(account, partner), { attempts: 3 }),
-    revealedAt: async (secretRegistry, key) =>
+    revealedAt: async (secretRegistry, secrethash) =>
       Number(
-        await rpc.ask('time of a secret', () => secretRegistryContract(secretRegistry, provider).revealedAt(key), {
+        await rpc.ask('time of a secret', () => secretRegistryContract(secretRegistry, provider).revealedAt(secrethash), {
+          attempts: 3,
+        }),
+      ),
+    listRevealedAt: async (secretRegistry, key) =>
+      Number(
+        await rpc.ask('time of secrets', () => secretRegistryContract(secretRegistry, provider).listRevealedAt(key), {
           attempts: 3,
         }),
       ),
@@ -139,6 +157,15 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
     async toldUntil() {
       if (watcher.position < 0) return 0
       return (await rpc.header(watcher.position, { attempts: 3 }))?.timestamp ?? 0
+    },
+    head: () => rpc.head(),
+    async gasLimit() {
+      const block = await rpc.ask('newest block', () => provider.getBlock('latest'), { attempts: 3 })
+      return block && block.gasLimit < MOST_GAS ? block.gasLimit : MOST_GAS
+    },
+    async gasPrice() {
+      const { gasPrice, maxFeePerGas } = await rpc.ask('gas price', () => provider.getFeeData())
+      return gasPrice ?? maxFeePerGas ?? 0n
     },
     transactions,
     end: async () => {

@@ -20,6 +20,8 @@ export type ChainEvent =
     readonly consented: boolean
   }
   | { readonly type: 'deposited'; readonly channelId: Hex; readonly participant: Hex; readonly totalDeposit: bigint }
+  /** `signer` signs for `participant` in the channel from then on. */
+  | { readonly type: 'keyAdded'; readonly channelId: Hex; readonly participant: Hex; readonly signer: Hex }
   | { readonly type: 'withdrawn'; readonly channelId: Hex; readonly participant: Hex; readonly totalWithdraw: bigint }
   | {
     readonly type: 'closed'
@@ -73,6 +75,13 @@ export function decodeChainEvent(log: ChainLog): ChainEvent | undefined {
         channelId: args['channelId'] as Hex,
         participant: lower(args['participant'] as string),
         totalDeposit: args['totalDeposit'] as bigint,
+      }
+    case 'SessionKeyAdded':
+      return {
+        type: 'keyAdded',
+        channelId: args['channelId'] as Hex,
+        participant: lower(args['participant'] as string),
+        signer: lower(args['signer'] as string),
       }
     case 'ChannelWithdraw':
       return {

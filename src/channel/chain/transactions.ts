@@ -39,6 +39,8 @@ export interface Opening {
   readonly deposit: bigint
   /** What the partner has signed, if it was there. */
   readonly consent: { readonly watch: Uint8Array; readonly signature: Uint8Array } | undefined
+  /** The key that is to sign for this account in it; undefined for the account's own. */
+  readonly sessionKey: Hex | undefined
 }
 
 /** What a node sends to the contracts. Each throws what `Sender.send` does. */
@@ -46,8 +48,16 @@ export interface Transactions {
   open(tokenNetwork: Hex, opening: Opening, options?: TransactionOptions): Promise<SentReceipt>
   /** Opens several in one transaction. */
   openMany(tokenNetwork: Hex, openings: readonly Opening[], options?: TransactionOptions): Promise<SentReceipt>
-  /** @param more - by how much the deposit grows. */
-  deposit(tokenNetwork: Hex, partner: Hex, totalDeposit: bigint, more: bigint, options?: TransactionOptions): Promise<SentReceipt>
+  /** @param more - by how much the deposit grows. `sessionKey` is registered with it. */
+  deposit(
+    tokenNetwork: Hex,
+    partner: Hex,
+    totalDeposit: bigint,
+    more: bigint,
+    options?: TransactionOptions & { readonly sessionKey?: Hex | undefined },
+  ): Promise<SentReceipt>
+  /** Registers a key that is to sign for this account in a channel. */
+  addSessionKey(tokenNetwork: Hex, channelId: Hex, partner: Hex, sessionKey: Hex): Promise<SentReceipt>
   withdraw(
     tokenNetwork: Hex,
     partner: Hex,
@@ -122,42 +132,53 @@ export async function createTransactions(options: TransactionsOptions): Promise<
     return call(to, data, label, more)
   }
 
-  /** Lets the network take what is paid in; with ETH it is sent along. */
-  const payIn = async (network: Hex, amount: bigint, signal: AbortSignal | undefined): Promise<bigint> => {
+  /** Calls with what is paid in: ETH is sent along, of a token the network may take as much. */
+  const payIn = async (
+    network: Hex,
+    data: string,
+    label: string,
+    amount: bigint,
+    signal: AbortSignal | undefined,
+  ): Promise<SentReceipt> => {
     const { token } = networks.get(network)!
-    if (BigInt(token) === 0n) return amount
-    if (amount > 0n) await allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', signal })
-    return 0n
+    const isEth = BigInt(token) === 0n
+    const pay = (): Promise<SentReceipt> => call(network, data, label, { value: isEth ? amount : 0n, signal })
+    if (isEth || amount === 0n) return pay()
+    return allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', signal }, pay)
   }
 
   const isRegistered = async (secretRegistry: Hex, secrets: readonly Uint8Array[]): Promise<boolean> => {
     const { sha256, keccak256 } = engine()
     const hashes = secrets.map((secret) => sha256(secret))
-    const key = hashes.length === 1 ? hashes[0]! : keccak256(concatBytes(...hashes))
-    const ask = (): Promise<bigint> => secretRegistryContract(secretRegistry, provider).revealedAt(key)
+    const registry = secretRegistryContract(secretRegistry, provider)
+    const ask = (): Promise<bigint> =>
+      hashes.length === 1 ? registry.revealedAt(hashes[0]!) : registry.listRevealedAt(keccak256(concatBytes(...hashes)))
     return (await rpc.ask('time of the secrets', ask, { attempts: 3 })) > 0n
   }
 
-  const openCall = ({ partner, deposit, consent }: Opening): string =>
-    encode('open', [partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0)])
+  const keyCall = (partner: Hex, sessionKey: Hex): string =>
+    encode('addSessionKey', [sender.address, partner, sessionKey, new Uint8Array(0)])
+  const openCalls = ({ partner, deposit, consent, sessionKey }: Opening): readonly string[] => [
+    encode('open', [partner, deposit, consent?.watch ?? new Uint8Array(32), consent?.signature ?? new Uint8Array(0)]),
+    ...(sessionKey ? [keyCall(partner, sessionKey)] : []),
+  ]
+  /** One call as it is, more of them as a batch. */
+  const together = (calls: readonly string[]): string => (calls.length === 1 ? calls[0]! : encode('batch', [calls]))
 
   return {
-    open: async (network, opening, { signal } = {}) => {
-      const value = await payIn(network, opening.deposit, signal)
-      return call(network, openCall(opening), 'open channel', { value, signal })
+    open: (network, opening, { signal } = {}) =>
+      payIn(network, together(openCalls(opening)), 'open channel', opening.deposit, signal),
+    openMany: (network, openings, { signal } = {}) => {
+      const total = openings.reduce((sum, { deposit }) => sum + deposit, 0n)
+      return payIn(network, encode('batch', [openings.flatMap(openCalls)]), `open ${openings.length} channels`, total, signal)
     },
-    openMany: async (network, openings, { signal } = {}) => {
-      const value = await payIn(
-        network,
-        openings.reduce((sum, { deposit }) => sum + deposit, 0n),
-        signal,
-      )
-      return call(network, encode('batch', [openings.map(openCall)]), `open ${openings.length} channels`, { value, signal })
+    deposit: (network, partner, totalDeposit, more, { signal, sessionKey } = {}) => {
+      const paying = encode('deposit', [sender.address, partner, totalDeposit])
+      const calls = sessionKey ? [keyCall(partner, sessionKey), paying] : [paying]
+      return payIn(network, together(calls), 'deposit', more, signal)
     },
-    deposit: async (network, partner, totalDeposit, more, { signal } = {}) => {
-      const value = await payIn(network, more, signal)
-      return call(network, encode('deposit', [sender.address, partner, totalDeposit]), 'deposit', { value, signal })
-    },
+    addSessionKey: (network, channelId, partner, sessionKey) =>
+      callAgain(network, keyCall(partner, sessionKey), 'register session key', { key: `session/${channelId}/${sessionKey}` }),
     withdraw: (network, partner, totalWithdraw, validUntil, partnerSignature, { signal } = {}) =>
       call(
         network,
@@ -180,7 +201,8 @@ export async function createTransactions(options: TransactionsOptions): Promise<
         encode('update', [closer, sender.address, fromPartner, fromCloser, proof, '0x']),
         'update balance proof',
         {
-          key: `update/${channelId}/${fromCloser.nonce}/${proof.nonce}`,
+          // More steps of the same proof are another answer.
+          key: `update/${channelId}/${fromCloser.nonce}/${proof.nonce}/${toHex(engine().keccak256(proof.steps)).slice(2, 18)}`,
         },
       ),
     registerReleases: (network, partner, releases) =>

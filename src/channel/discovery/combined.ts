@@ -1,5 +1,7 @@
+import { assertArguments, clock as clockRule, having, listOf, logger, milliseconds, optional } from '../../core/argument.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { throwIfAborted, withDeadline } from '../../core/deadline.ts'
+import { type AsyncCloseable, closes } from '../../core/dispose.ts'
 import { silentLogger, type Logger } from '../../core/log.ts'
 import { MAX_ENDPOINTS, type Discovery, type DiscoveryOptions } from './discovery.ts'
 
@@ -22,7 +24,12 @@ const GRACE = 500
  * One that fails is passed over; when nothing is found and one of them failed, that error is thrown: nobody can say then
  * that the node is unknown. Announcing succeeds if it does anywhere.
  */
-export function combinedDiscovery(discoveries: readonly Discovery[], options: CombinedDiscoveryOptions = {}): Discovery {
+export function combinedDiscovery(
+  discoveries: readonly Discovery[],
+  options: CombinedDiscoveryOptions = {},
+): Discovery & AsyncCloseable {
+  assertArguments({ discoveries }, { discoveries: listOf(having('a discovery', 'find', 'close')) })
+  assertArguments(options, { deadline: optional(milliseconds), log: optional(logger), clock: optional(clockRule) }, 'options')
   const { deadline = 10_000, log = silentLogger, clock = systemClock } = options
 
   const find = async (account: string, { signal }: DiscoveryOptions = {}): Promise<readonly string[]> => {
@@ -62,6 +69,7 @@ export function combinedDiscovery(discoveries: readonly Discovery[], options: Co
   }
 
   return {
+    ...closes,
     find,
     ...(able.length > 0 ? { announce } : {}),
     close: async () => {

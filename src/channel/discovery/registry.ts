@@ -1,4 +1,6 @@
+import { assertArguments, byteString, having, optional } from '../../core/argument.ts'
 import { toHex } from '../../core/bytes.ts'
+import { closes, type AsyncCloseable } from '../../core/dispose.ts'
 import { isSluiceError } from '../../core/errors.ts'
 import type { PublishingRegistry, Registry } from '../../protocol/registry/registry.ts'
 import type { Discovery } from './discovery.ts'
@@ -21,7 +23,9 @@ const NO_MENU = `0x${'00'.repeat(32)}` as const
  * Finds nodes in a registry: the on-chain contract, or any other {@link Registry}. Announcing costs a transaction where
  * the entry changes, and nothing where it doesn't; the entry outlives {@link Discovery.close}.
  */
-export function registryDiscovery({ registry, publicKey }: RegistryDiscoveryOptions): Discovery {
+export function registryDiscovery(options: RegistryDiscoveryOptions): Discovery & AsyncCloseable {
+  assertArguments(options, { registry: having('a registry, such as contractRegistry(provider)', 'find'), publicKey: optional(byteString(65)) }, 'options')
+  const { registry, publicKey } = options
   const find: Discovery['find'] = async (account, options) => {
     try {
       return [(await registry.find(account, options)).endpoint]
@@ -32,7 +36,7 @@ export function registryDiscovery({ registry, publicKey }: RegistryDiscoveryOpti
     }
   }
   const close = async (): Promise<void> => {}
-  if (!publicKey || !('publish' in registry)) return { find, close }
+  if (!publicKey || !('publish' in registry)) return { ...closes, find, close }
   const entry = { publicKey: toHex(publicKey), menuHash: NO_MENU }
-  return { find, announce: (endpoint, options) => registry.publish({ endpoint, ...entry }, options), close }
+  return { ...closes, find, announce: (endpoint, options) => registry.publish({ endpoint, ...entry }, options), close }
 }

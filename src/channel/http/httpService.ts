@@ -1,4 +1,5 @@
 import type * as v from 'valibot'
+import { assertArguments, callback, clock as clockRule, flag, having, listOf, logger, milliseconds, optional, text as textRule } from '../../core/argument.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { assertArgument, SluiceError } from '../../core/errors.ts'
 import { hasToken } from '../../core/http/guards.ts'
@@ -49,6 +50,17 @@ const MAX_NOTIFICATIONS = 100
 const MAX_KEYS = 10_000
 const eventNames = Object.keys(eventSchemas) as (keyof ChannelEvents)[]
 
+const optionRules = {
+  token: optional(textRule()),
+  open: optional(flag),
+  hosts: optional(listOf(textRule(1))),
+  origins: optional(listOf(textRule(1))),
+  deadline: optional(milliseconds),
+  shutdown: optional(callback),
+  clock: optional(clockRule),
+  log: optional(logger),
+}
+
 /**
  * Creates the HTTP service of a node (seed 002, "http service"): Raiden's REST API where it has the concept, described
  * by an OpenAPI document. It is a fetch handler; `listenHttp` puts it on a port.
@@ -60,6 +72,8 @@ const eventNames = Object.keys(eventSchemas) as (keyof ChannelEvents)[]
  * ```
  */
 export function createHttpService(node: ChannelNode, options: HttpServiceOptions): HttpService {
+  assertArguments({ node }, { node: having('a channel node', 'pay', 'channels', 'stop') })
+  assertArguments(options, optionRules, 'options')
   const { token, open = false, deadline = 90_000, shutdown = () => node.stop() } = options
   const { clock = systemClock, log = silentLogger } = options
   assertArgument(open ? token === undefined : token !== undefined && /^[\x21-\x7e]{16,}$/.test(token), 'token',

@@ -1,3 +1,4 @@
+import { assertArguments, having } from '../../core/argument.ts'
 import { assertArgument } from '../../core/errors.ts'
 import { listenHttp as listen, type HttpListener, type ListenHttpOptions } from '../../core/http/listenHttp.ts'
 import type { HttpService } from './httpService.ts'
@@ -11,6 +12,7 @@ const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
  * than the machine's own.
  */
 export async function listenHttp(service: HttpService, options: ListenHttpOptions = {}): Promise<HttpListener> {
+  assertArguments({ service }, { service: having('what createHttpService() returns', 'fetch') })
   const { host = '127.0.0.1' } = options
   assertArgument(!service.open || LOOPBACK.includes(host), 'host', 'an address of the loopback for a service without a token')
   return listen(service, options)

@@ -232,7 +232,14 @@ export const eventSchemas = {
   peer: v.object({ account: address, linked: v.boolean() }),
   recovered: v.object({ channel_id: hash, from_nonce: v.number(), to_nonce: v.number() }),
   misbehaved: v.object({ channel_id: v.optional(hash), account: address, code: v.string(), reason: v.string() }),
-  appointed: v.object({ channel_id: hash, tower: address, counter: v.number(), valid_until: described(v.number(), 'Unix seconds') }),
+  appointed: v.object({
+    channel_id: hash,
+    tower: address,
+    counter: v.number(),
+    valid_until: described(v.number(), 'Unix seconds'),
+    promised: described(v.boolean(), 'kept until then; else while nobody with more at stake wants the place'),
+  }),
   towerFailed: v.object({ channel_id: hash, tower: address, code: v.string(), reason: v.string() }),
+  clockWrong: v.object({ ahead: described(v.number(), 'Seconds; below zero if it is behind') }),
   stopped: v.object({ reason: v.string() }),
 } satisfies Record<keyof ChannelEvents, v.GenericSchema>

@@ -4,6 +4,7 @@
  */
 import type { Hex } from '../../core/bytes.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import { isSluiceError, SluiceError, type ErrorCode } from '../../core/errors.ts'
 import { MAX_PEER_PACKET } from '../../protocol/peer.ts'
 import { HIGH_WATER_MARK, type CloseReason, type Packet } from '../../protocol/transport.ts'
@@ -224,5 +225,5 @@ const closeCodes: Readonly<Partial<Record<ErrorCode, number>>> = {
 export function closeOf(error: unknown): readonly [code: number, reason: string] {
   if (!isSluiceError(error)) return [1011, 'internal error']
   if (error.code === 'ABORTED' && isSluiceError(error.cause)) return closeOf(error.cause)
-  return [closeCodes[error.code] ?? 1008, `${error.code}: ${error.shortMessage}`]
+  return [closeCodes[error.code] ?? 1008, `${error.code}: ${forStrangers(error).message}`]
 }

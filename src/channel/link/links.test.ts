@@ -633,7 +633,7 @@ describe('createLinks', () => {
       })
       await clock.advance(9_999)
       await clock.advance(1)
-      expect(await closed).toMatchObject({ code: 1008, reason: expect.stringContaining('TIMEOUT: the choice of a link') as string })
+      expect(await closed).toMatchObject({ code: 1008, reason: expect.stringContaining('TIMEOUT: it took too long') as string })
       expect([low.events, clock.sleeping]).toEqual([[], 0])
     })
   })

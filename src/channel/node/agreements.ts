@@ -3,17 +3,18 @@
  * that is about to be opened.
  * @module
  */
-import type { Hex } from '../../core/bytes.ts'
+import { concatBytes, type Hex } from '../../core/bytes.ts'
 import { withDeadline } from '../../core/deadline.ts'
 import { isSluiceError, SluiceError, type ErrorCode } from '../../core/errors.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import type { Link } from '../link/link.ts'
 import { proofOf, freshSide } from '../state/side.ts'
 import { codeOf, type ChannelMessageType, type Typed } from '../wire/messages.ts'
-import { balancesOf, capacityOf, channelIdOf, partnerCapacityOf, proofChannel, type Channel } from './channel.ts'
+import { balancesOf, capacityOf, channelIdOf, maySign, partnerCapacityOf, proofChannel, type Channel } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
 
-/** What the partner has signed, as the contract takes it: by its key, and its delegation behind. */
+/** What the partner has signed, as the contract takes it. */
 export interface Signed {
   readonly validUntil: number
   readonly signature: Uint8Array
@@ -68,7 +69,7 @@ export interface AgreementOptions {
 
 /** Creates what makes a node's agreements with its partners. */
 export function createAgreements(context: NodeContext, proofs: Proofs, options: AgreementOptions): Agreements {
-  const { account, key, delegation, time, journal, links, clock, log } = context
+  const { account, key, time, journal, links, clock, log } = context
   const { consent = () => true, answerTimeout = 15_000 } = options
   /** Requests that wait for an answer, by its type and channel. */
   const waiting = new Map<
@@ -80,16 +81,10 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
     }
   >()
 
-  const signed = (digest: Uint8Array): Uint8Array => {
-    const bytes = new Uint8Array(65 + delegation.length)
-    bytes.set(key.sign(digest))
-    bytes.set(delegation, 65)
-    return bytes
-  }
-
   const assertTheirs = (channel: Channel, digest: Uint8Array, signature: Uint8Array, field: string): void => {
     const signer = links.get(channel.partner)
-    if (signer && signature.length >= 65 && context.recovers(digest, signature.subarray(0, 65), signer.publicKey)) return
+    const counts = signer && maySign(channel, signer.signer)
+    if (counts && signature.length === 65 && context.recovers(digest, signature, signer.publicKey)) return
     throw new SluiceError('BAD_SIGNATURE', `${field} must be by ${signer?.signer}, key of the partner ${channel.partner}`, {
       details: { field, owner: 'the partner', expected: signer?.signer },
     })
@@ -192,14 +187,14 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         signature,
         publicKey: link.publicKey,
         address: link.signer,
-        delegation: link.delegation,
       })
       const ownWatch = context.watchOf(channelId)
       const answer = {
         tokenNetwork,
         channelId,
         watch: ownWatch,
-        signature: signed(firstProof(tokenNetwork, proofChannel(channelId, ownWatch))),
+        // By a session key its delegation comes along: the opening registers it.
+        signature: concatBytes(key.sign(firstProof(tokenNetwork, proofChannel(channelId, ownWatch))), context.delegation),
       }
       journal.then(() => link.send('openConsent', answer))
     },
@@ -225,7 +220,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
           throw new SluiceError('CAPACITY_SHORT', 'that is more than there is')
       } catch (error) {
         if (!isSluiceError(error) || error.code === 'BAD_SIGNATURE') throw error
-        return refuse(link, 'withdrawRequest', channelId, error.code, error.shortMessage)
+        return refuse(link, 'withdrawRequest', channelId, error.code, forStrangers(error).message)
       }
       channel.theirWithdraw = { amount: totalWithdraw, validUntil }
       proofs.saveChannel(channel)
@@ -233,7 +228,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         channelId,
         totalWithdraw,
         validUntil,
-        signature: signed(withdrawDigest(channel, channel.partner, totalWithdraw, validUntil)),
+        signature: key.sign(withdrawDigest(channel, channel.partner, totalWithdraw, validUntil)),
       }
       journal.then(() => link.send('withdrawConfirm', answer))
     },
@@ -254,12 +249,12 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
       } catch (error) {
         if (!isSluiceError(error)) throw error
         if (channel.phase === 'open' && !channel.closing) void options.fold(channel) // so that the next request finds it quiet
-        return refuse(link, 'closeRequest', channelId, error.code, error.shortMessage)
+        return refuse(link, 'closeRequest', channelId, error.code, forStrangers(error).message)
       }
       const digest = context.digests(channel.tokenNetwork).CooperativeClose({ channelId, balance1, balance2, validUntil })
       channel.closing = { amount: balance1, validUntil }
       proofs.saveChannel(channel)
-      const answer = { channelId, validUntil, signature: signed(digest) }
+      const answer = { channelId, validUntil, signature: key.sign(digest) }
       journal.then(() => link.send('closeConfirm', answer))
     },
 
@@ -308,7 +303,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
       const digest = withdrawDigest(channel, account, totalWithdraw, validUntil)
       channel.ownWithdraw = { amount: totalWithdraw, validUntil }
       proofs.saveChannel(channel)
-      const request = { channelId: channel.id, totalWithdraw, validUntil, signature: signed(digest) }
+      const request = { channelId: channel.id, totalWithdraw, validUntil, signature: key.sign(digest) }
       const { signature } = await ask(
         channel.partner,
         'withdrawal',
@@ -375,7 +370,7 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         tokenNetwork,
         channelId,
         watch,
-        signature: signed(firstProof(tokenNetwork, proofChannel(channelId, watch))),
+        signature: key.sign(firstProof(tokenNetwork, proofChannel(channelId, watch))),
       }
       const answer = await ask(link.account, 'opening', channelId, 'openConsent', () => link.send('openRequest', request), signal)
       const digest = firstProof(tokenNetwork, proofChannel(channelId, answer.watch))
@@ -390,7 +385,6 @@ export function createAgreements(context: NodeContext, proofs: Proofs, options: 
         signature,
         publicKey: link.publicKey,
         address: link.signer,
-        delegation: link.delegation,
       })
       return { watch: theirs, signature }
     },
@@ -425,5 +419,4 @@ export interface FirstProof {
   readonly signature: Uint8Array
   readonly publicKey: Uint8Array
   readonly address: Hex
-  readonly delegation: Uint8Array
 }

@@ -13,13 +13,13 @@ import type { Store } from '../../core/store/store.ts'
 import { address, bytes, decode, encode, hex32, list, raw } from '../wire/codec.ts'
 import { NO_HASH } from '../wire/messages.ts'
 import type { FirstProof } from './agreements.ts'
-import { newChannel, proofChannel, sideKey, encodeSide, type Channel, type Presented } from './channel.ts'
+import { encodeSide, maySign, newChannel, proofChannel, sideKey, withKey, type Channel, type Presented } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
 import type { Releases } from './releases.ts'
 import type { Rewind } from './rewind.ts'
 
-const firstProofLayout = { watch: raw(32), signature: bytes(1024), publicKey: raw(65), address, delegation: bytes(1024) } as const
+const firstProofLayout = { watch: raw(32), signature: bytes(1089), publicKey: raw(65), address } as const
 const firstKey = (channelId: Hex): string => `first/${channelId}`
 
 /** See {@link createChainState}. */
@@ -95,7 +95,8 @@ export function createChainState(
 
   const theirProof = (channel: Channel): OnChainProof | undefined => {
     const { theirs, theirSigner, theirChannel, theirWatch } = channel
-    if (!theirs.signature || !theirSigner || !theirChannel) return undefined
+    // By a key that the contract does not know a proof is none.
+    if (!theirs.signature || !theirSigner || !theirChannel || !maySign(channel, theirSigner.address)) return undefined
     const proof = proofOf(theirChannel, theirs)
     const digest = context.digests(channel.tokenNetwork).BalanceProof(proof)
     const { stream } = theirs
@@ -107,7 +108,7 @@ export function createChainState(
       stream: toHex(proof.stream),
       ref: toHex(theirs.reference),
       watch: toHex(theirWatch!),
-      signature: context.withV(digest, theirs.signature, theirSigner.publicKey, theirSigner.delegation),
+      signature: context.withV(digest, theirs.signature, theirSigner.publicKey),
       steps: stream && stream.steps > 0 ? encodeSteps(stream) : new Uint8Array(0),
     }
   }
@@ -134,7 +135,7 @@ export function createChainState(
         channel.theirs = { ...freshSide, nonce: 1, signature: first.signature.slice(0, 64) }
         channel.theirWatch = first.watch
         channel.theirChannel = proofChannel(channelId, first.watch)
-        channel.theirSigner = { publicKey: first.publicKey, address: first.address, delegation: first.delegation }
+        channel.theirSigner = { publicKey: first.publicKey, address: first.address }
         channel.acked = channel.durable = channel.stored = 1
         saveSides(channel)
         firstProofs.delete(channelId)
@@ -169,7 +170,7 @@ export function createChainState(
     const { presented, closedByUs, theirs, settleAt } = channel
     // By the chain's clock: this machine's may be wrong.
     if (closedByUs || !presented || time.confirmed >= settleAt) return
-    if (theirs.nonce <= presented.fromCloser.nonce || !isWorth(theirs, presented.fromCloser)) return
+    if (theirs.nonce < presented.fromCloser.nonce || !isWorth(theirs, presented.fromCloser)) return
     const proof = theirProof(channel)
     if (proof)
       send('update balance proof', channel, async () =>
@@ -219,7 +220,8 @@ export function createChainState(
         }
         case 'registered': {
           const secrets = revealed.slice(-event.count)
-          const at = secrets.some(({ secrethash }) => isPending(secrethash)) ? await chain.revealedAt(tokenNetwork, event.key) : 0
+          const isOurs = secrets.some(({ secrethash }) => isPending(secrethash))
+          const at = isOurs ? await chain.listRevealedAt(tokenNetwork, event.key) : 0
           revealed = [] // not before: a call that fails is made again
           if (at === 0) return
           context.noteRegistration(
@@ -277,6 +279,10 @@ export function createChainState(
         journal.then(() => events.emit('deposited', { channelId, participant, totalDeposit }))
         break
       }
+      case 'keyAdded':
+        if (event.participant === account) channel.ownKeys = withKey(channel.ownKeys, event.signer)
+        else channel.theirKeys = withKey(channel.theirKeys, event.signer)
+        break
       case 'withdrawn': {
         const { participant, totalWithdraw } = event
         if (participant === account) {
@@ -331,7 +337,10 @@ function isLeft({ leftLocked }: Channel): boolean {
 
 /** Whether a proof says more than one that was presented: an equal one is not worth its gas. */
 function isWorth(side: Side, shown: Presented): boolean {
-  return paidBy(side) > shown.transferred || toHex(side.locks.root) !== shown.locksroot
+  const sameLocks = toHex(side.locks.root) === shown.locksroot
+  const paysMore = paidBy(side) > shown.transferred
+  // Of one nonce only more steps count.
+  return side.nonce === shown.nonce ? sameLocks && paysMore : paysMore || !sameLocks
 }
 
 const registrationLayout = { secrethashes: list({ hash: hex32 }, 65_535) } as const

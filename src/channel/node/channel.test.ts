@@ -162,7 +162,7 @@ it('comes back from a store as it was', async () => {
     ownDeposit: 10n,
     closing: { amount: 3n, validUntil: Number.MAX_SAFE_INTEGER },
     theirWatch: ZERO_32,
-    theirSigner: { publicKey: new Uint8Array(65).fill(4), address: account(2), delegation: new Uint8Array(3) },
+    theirSigner: { publicKey: new Uint8Array(65).fill(4), address: account(2) },
   })
   const lock = {
     ...channel.own.locks.locks.get(0)!,

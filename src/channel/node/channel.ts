@@ -51,6 +51,9 @@ export interface ChainView {
   ownWithdraw: Pending | undefined
   theirWithdraw: Pending | undefined
   consented: boolean
+  /** Session keys that are registered for this node and for its partner, the newest {@link MOST_KEYS}, oldest first. */
+  ownKeys: readonly Hex[]
+  theirKeys: readonly Hex[]
   /** Unix seconds; 0 while open. */
   settleAt: number
   closedByUs: boolean
@@ -87,8 +90,8 @@ export interface Channel extends ChainView {
   /** While the partner could end the channel with these balances, nothing else may be signed. */
   closing: Pending | undefined
 
-  /** Key that signs the partner's proofs, and what shows that it may. */
-  theirSigner: { readonly publicKey: Uint8Array; readonly address: Hex; readonly delegation: Uint8Array } | undefined
+  /** Key that signs the partner's proofs. */
+  theirSigner: { readonly publicKey: Uint8Array; readonly address: Hex } | undefined
 
   // Only in memory.
   /** The highest of this node's nonces that the partner has acknowledged. */
@@ -176,6 +179,22 @@ function createLockBook(): LockBook {
   }
 }
 
+/** Session keys that are remembered of each side: a partner may register as many as it likes. */
+const MOST_KEYS = 8
+
+/** Adds a key to those that are registered. */
+export function withKey(keys: readonly Hex[], signer: Hex): readonly Hex[] {
+  return [...keys.filter((key) => key !== signer), signer].slice(-MOST_KEYS)
+}
+
+/**
+ * Whether what a key signs for the partner counts in a channel, whatever the partner does later: it is the account's own, or
+ * registered on chain for this channel.
+ */
+export function maySign({ partner, theirKeys }: Pick<Channel, 'partner' | 'theirKeys'>, signer: Hex): boolean {
+  return signer === partner || theirKeys.includes(signer)
+}
+
 const presentedLayout = { nonce: u64, transferred: u128, locked: u128, locksroot: hex32 } as const
 const pendingLayout = { amount: u128, validUntil: u64 } as const
 /** The bytes of a {@link ChainView}. */
@@ -188,6 +207,8 @@ export const chainViewLayout = {
   ownWithdraw: optional(pendingLayout),
   theirWithdraw: optional(pendingLayout),
   consented: flag,
+  ownKeys: list({ signer: address }, MOST_KEYS),
+  theirKeys: list({ signer: address }, MOST_KEYS),
   settleAt: u64,
   closedByUs: flag,
   settledAt: u64,
@@ -208,7 +229,7 @@ const channelLayout = {
   ownChannel: raw(32),
   theirWatch: optional({ watch: raw(32) }),
   closing: optional(pendingLayout),
-  theirSigner: optional({ publicKey: raw(65), address, delegation: bytes(1024) }),
+  theirSigner: optional({ publicKey: raw(65), address }),
 } as const
 const streamLayout = { anchor: hex32, unit: u128, length: u32, steps: u32, preimage: hex32 } as const
 const sideLayout = {
@@ -278,24 +299,29 @@ export const OUTBOX = 1024
 export const outKey = (id: Hex, nonce: number): string => `out/${id}/${nonce % OUTBOX}`
 
 /** A view as it is encoded. */
-export function fromChainView({ phase, presented, released, ...rest }: ChainView): ValuesOf<typeof chainViewLayout> {
+export function fromChainView(view: ChainView): ValuesOf<typeof chainViewLayout> {
+  const { phase, presented, released, ownKeys, theirKeys, ...rest } = view
   return {
     ...rest,
     phase: phases.indexOf(phase),
     fromPartner: presented?.fromPartner,
     fromCloser: presented?.fromCloser,
     released: released.map((lock) => ({ lock })),
+    ownKeys: ownKeys.map((signer) => ({ signer })),
+    theirKeys: theirKeys.map((signer) => ({ signer })),
   }
 }
 
 /** A view as it was decoded. */
 export function toChainView(values: ValuesOf<typeof chainViewLayout>): ChainView {
-  const { phase, fromPartner, fromCloser, released, ...rest } = values
+  const { phase, fromPartner, fromCloser, released, ownKeys, theirKeys, ...rest } = values
   return {
     ...rest,
     phase: phases[phase]!,
     presented: fromPartner && fromCloser && { fromPartner, fromCloser },
     released: released.map(({ lock }) => lock),
+    ownKeys: ownKeys.map(({ signer }) => signer),
+    theirKeys: theirKeys.map(({ signer }) => signer),
   }
 }
 
@@ -310,6 +336,8 @@ export function newChainView(): ChainView {
     ownWithdraw: undefined,
     theirWithdraw: undefined,
     consented: false,
+    ownKeys: [],
+    theirKeys: [],
     settleAt: 0,
     closedByUs: false,
     settledAt: 0,

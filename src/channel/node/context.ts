@@ -16,8 +16,14 @@ export interface NodeContext {
   readonly account: Hex
   /** Signs: the account's own key or its session key. */
   readonly key: Key
-  /** What shows that the session key may sign; empty if it is the account's own. */
+  /** What shows that the session key may sign, at links and when it is registered; empty if it is the account's own. */
   readonly delegation: Uint8Array
+  /** The session key's address; undefined where the account's own key signs. */
+  readonly sessionKey: Hex | undefined
+  /** Whether what this node signs in a channel counts on chain: its key is the account's own, or registered there. */
+  counts(channel: Channel): boolean
+  /** Registers this node's session key in a channel, if that is not under way. */
+  registerKey(channel: Channel): void
   readonly clock: Clock
   readonly log: Logger
   readonly journal: Journal
@@ -31,8 +37,8 @@ export interface NodeContext {
   knows(tokenNetwork: Hex): boolean
   /** Whether a signature of 65 bytes, v included, is by a key: what a contract will recover. */
   recovers(digest: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean
-  /** A signature as a contract takes it: v added, the delegation behind. */
-  withV(digest: Uint8Array, rs: Uint8Array, publicKey: Uint8Array, delegation: Uint8Array): Uint8Array
+  /** A signature as a contract takes it: v added. */
+  withV(digest: Uint8Array, rs: Uint8Array, publicKey: Uint8Array): Uint8Array
   /** Keeps which secrets were registered together: that is how they are claimed. */
   noteRegistration(key: Hex, secrethashes: readonly Hex[]): void
   /** Keeps the proof that a channel begins with until the channel is there. */
@@ -49,4 +55,6 @@ export interface ChainTime {
   now(): number
   /** Whether no block has come for so long that a closing could be missed: then nothing more may be promised or taken. */
   stalled(): boolean
+  /** @throws `CHAIN_STALLED` if so, saying since when and what to set. */
+  assertMoving(): void
 }

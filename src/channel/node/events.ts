@@ -31,10 +31,21 @@ export interface ChannelEvents {
   recovered: { readonly channelId: Hex; readonly fromNonce: number; readonly toNonce: number }
   /** A partner did what no honest one does. */
   misbehaved: { readonly channelId: Hex | undefined; readonly account: Hex; readonly code: ErrorCode; readonly reason: string }
-  /** A watchtower has signed that it watches a channel until then, in Unix seconds, with its newest proof. */
-  appointed: { readonly channelId: Hex; readonly tower: Hex; readonly counter: number; readonly validUntil: number }
+  /**
+   * A watchtower has signed that it watches a channel until then, in Unix seconds, with its newest proof. Not `promised`: only
+   * while nobody with more at stake wants the place.
+   */
+  appointed: {
+    readonly channelId: Hex
+    readonly tower: Hex
+    readonly counter: number
+    readonly validUntil: number
+    readonly promised: boolean
+  }
   /** A watchtower did not answer, or not as it should: the next one takes its place. */
   towerFailed: { readonly channelId: Hex; readonly tower: Hex; readonly code: ErrorCode; readonly reason: string }
+  /** This machine's clock is ahead of the chain's by so many seconds (negative: behind), more than `clockTolerance`. */
+  clockWrong: { readonly ahead: number }
   /** The store has failed: the node signs and sends nothing more. */
   stopped: { readonly reason: string }
 }

@@ -11,12 +11,13 @@ import { generateSecret, type Key } from '../../core/crypto/key.ts'
 import { assertSignedBy, personalDigest } from '../../core/crypto/signature.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Link } from '../link/link.ts'
-import { freeIndex, leafHash } from '../state/lockTree.ts'
+import { freeIndex, leafHash, MAX_LOCKS } from '../state/lockTree.ts'
 import { isSecretOf } from '../state/side.ts'
 import { NO_HASH, type Typed } from '../wire/messages.ts'
-import type { Channel, LockEntry, LockRecord } from './channel.ts'
+import { maySign, type Channel, type LockEntry, type LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { Proofs } from './proofs.ts'
+import type { Endangered } from './registrar.ts'
 import type { Releases } from './releases.ts'
 
 /** Why a lock came back. */
@@ -44,10 +45,15 @@ export interface LockHandlers {
   feeFor(channel: Channel, amount: bigint): bigint
   /** The secret of a payment that is all here, if this node has made it itself. */
   secretFor(lock: LockRecord, channel: Channel, amount: bigint): Uint8Array | undefined
-  /** Whether a payment that is all here should be taken now; false leaves it, a throw gives it back. */
-  mayTake(lock: LockRecord, channel: Channel, amount: bigint): boolean
+  /**
+   * Whether a payment that is all here should be taken now; false leaves it, a throw gives it back.
+   * @param expiry - of its first part that is over.
+   */
+  mayTake(lock: LockRecord, channel: Channel, amount: bigint, expiry: number): boolean
   /** Registers secrets on chain: their locks are about to expire. */
-  register(secrets: readonly Uint8Array[]): void
+  register(secrets: readonly Endangered[]): void
+  /** The smallest lock that is worth claiming in a token network. */
+  minLock(tokenNetwork: Hex): bigint
   /** Searches the chain for registrations of secrets, and tells of each by `onSecretOnChain`. */
   search(secrethashes: readonly Hex[]): Promise<void>
 }
@@ -118,6 +124,8 @@ export function createLocks(
   const { journal, links, locks, log, time, account, key } = context
   /** When a lock was last looked at because time had passed, in milliseconds. */
   const lookedAt = new WeakMap<LockRecord, number>()
+  /** What was signed to give a lock back: it is said again until the lock is gone, and a partner may leave hundreds. */
+  const refusals = new WeakMap<LockRecord, Report & { readonly release: Uint8Array }>()
   /** Since when an incomplete payment to us is held. */
   const heldSince = new Map<string, number>()
   /** Locks whose secret the chain was searched for. What is registered from then on is told by the chain's events. */
@@ -126,13 +134,56 @@ export function createLocks(
   let searching: Promise<void> | undefined
 
   const isOurs = ({ target }: LockRecord): boolean => target === account
-  const twinOf = ({ lock, own }: LockEntry): LockEntry | undefined =>
-    lock.twin && locks.get(lock.twin.channelId, !own, lock.twin.index)
+  /** The lock on the other side of this node. Numbers are used again: another one may lie there by now. */
+  const twinOf = ({ channel, lock, own }: LockEntry): LockEntry | undefined => {
+    const twin = lock.twin && locks.get(lock.twin.channelId, !own, lock.twin.index)
+    const back = twin?.lock.twin
+    const isSame = twin?.lock.secrethash === lock.secrethash && back?.channelId === channel.id && back.index === lock.index
+    return isSame ? twin : undefined
+  }
+
+  /**
+   * Whether a lock of the partner can be claimed for certain by whoever knows its secret: with time to register it, in a
+   * channel that is open or whose closing has shown it. Who has not seen the newest block does not know.
+   */
+  function isCertain({ channel, lock }: LockEntry): boolean {
+    if (lock.givenBack || time.stalled()) return false
+    const isPublic = isPublicInTime(lock)
+    if (channel.phase === 'open') return isPublic || lock.expiry - time.now() >= times.revealTimeout
+    const { presented, closedByUs, theirs } = channel
+    const shown = closedByUs ? presented?.fromPartner : presented?.fromCloser
+    return isPublic && shown !== undefined && shown.nonce >= theirs.nonce
+  }
+
+  /**
+   * What this node gets by the secret that pays a lock of its own: what that was forwarded from, or the other half of a swap.
+   * Undefined for a lock of the partner that has become a transfer, or that was over before the one of this node.
+   */
+  const sourcesOf = (entry: LockEntry): readonly LockEntry[] => {
+    if (!entry.lock.twin) return [...locks.of(entry.lock.secrethash)].filter(({ own, lock }) => !own && isOurs(lock))
+    const twin = twinOf(entry)
+    return twin ? [twin] : []
+  }
+
+  /**
+   * Whether a lock of this node may be paid: nothing is paid for a secret before it is certain that the secret is worth
+   * anything. What its receiver can claim on chain is paid in any case.
+   */
+  const isCovered = (entry: LockEntry): boolean => isPublicInTime(entry.lock) || sourcesOf(entry).every(isCertain)
+
+  /** Whether this node has locked something by a lock of the partner that can still be claimed from it. */
+  const isSpent = (entry: LockEntry): boolean =>
+    [...locks.of(entry.lock.secrethash)].some(
+      (each) =>
+        each.own &&
+        !each.lock.givenBack &&
+        sourcesOf(each).some(({ channel, lock }) => channel === entry.channel && lock.index === entry.lock.index),
+    )
 
   /** The partner locked it: forward, ask for the secret, claim, or give back. */
   function pursueIncoming(entry: LockEntry): void {
     const { channel, lock } = entry
-    if (lock.givenBack) return sendFail(entry, reportOf(lock, 'PAYMENT_FAILED', NO_HASH))
+    if (lock.givenBack) return sendFail(entry, () => reportOf(lock, 'PAYMENT_FAILED', NO_HASH))
     // It was given back before: the partner could show that word against this one.
     if (releases.isGiven(channel, lock)) return giveBack(entry, 'PAYMENT_REFUSED')
     if (lock.secret) {
@@ -141,7 +192,10 @@ export function createLocks(
     }
     isOver(lock) // so that the partner's word for it is believed at once
     if (lock.expiry <= time.now()) return // the partner takes it out once that is confirmed
-    if (isOurs(lock)) return ask(entry)
+    if (isOurs(lock)) {
+      if (lock.amount < handlers.minLock(channel.tokenNetwork)) return giveBack(entry, 'PAYMENT_REFUSED')
+      return ask(entry)
+    }
     if (lock.twin) {
       // Forwarded. If what it was forwarded to is gone without a secret, so is this.
       if (!twinOf(entry)) giveBack(entry, 'PAYMENT_FAILED')
@@ -149,6 +203,7 @@ export function createLocks(
     }
     // What an older store had to be told of may have been forwarded: it ends by its secret or by its expiry.
     if (lock.paymentId === NO_HASH) return
+    if (lock.amount < handlers.minLock(channel.tokenNetwork)) return giveBack(entry, 'PAYMENT_REFUSED')
     if (lock.route.length === 0) return giveBack(entry, 'NO_ROUTE')
     if (channel.phase === 'open') forward(entry)
   }
@@ -165,6 +220,7 @@ export function createLocks(
       const due = handlers.feeFor(out, hop.amount)
       if (fee < due) throw new SluiceError('FEE_TOO_LOW', `${fee} is offered, ${due} is due`)
       assertTime(lock, hop.expiry)
+      assertPlace(out, hop.amount)
       const index = freeIndex(out.own.locks)
       const { secrethash, paymentId, initiator, target, total } = lock
       const onward = {
@@ -207,6 +263,7 @@ export function createLocks(
 
   /** We are the target: ask for the secret as soon as all parts are here. */
   function ask(entry: LockEntry): void {
+    if (time.stalled()) return // a secret that is known now may be too late
     const { lock, channel } = entry
     const { paymentId, secrethash, total, initiator } = lock
     const parts = [...locks.of(secrethash)].filter(
@@ -214,8 +271,10 @@ export function createLocks(
     )
     const group = `${paymentId}/${secrethash}`
     const now = time.now()
+    /** Of the first that is over: what is paid by the secret must be over before. */
+    const expiry = Math.min(...parts.map((part) => part.lock.expiry))
     try {
-      if (lock.expiry - now < times.revealTimeout) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock expires too soon')
+      if (expiry - now < times.revealTimeout) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock expires too soon')
       if (lock.expiry - now > times.maxLockTime) throw new SluiceError('EXPIRY_OUT_OF_RANGE', 'the lock would take too long')
       if (
         parts.some(
@@ -232,11 +291,11 @@ export function createLocks(
         if (now - since > times.holdTime) throw new SluiceError('PAYMENT_EXPIRED', 'the other parts of the payment did not come')
         return
       }
+      if (!parts.every(isCertain)) return
       const known = handlers.secretFor(lock, channel, amount)
       if (known) return learn(secrethash, known, false)
-      if (!handlers.mayTake(lock, channel, amount)) return
+      if (!handlers.mayTake(lock, channel, amount, expiry)) return
       heldSince.delete(group)
-      const expiry = Math.min(...parts.map((part) => part.lock.expiry))
       const request = { paymentId, secrethash, amount, expiry }
       const signature = key.sign(personalDigest(requestBytes(request)))
       journal.then(() =>
@@ -250,9 +309,12 @@ export function createLocks(
   }
 
   /** This node locked it: claimable by the partner once the secret is out in time, free once it is over without. */
-  function pursueOwn({ channel, lock }: LockEntry): void {
+  function pursueOwn(entry: LockEntry): void {
+    const { channel, lock } = entry
     const claimable = isPublicInTime(lock) || lock.expiry > time.now()
-    if (lock.secret && claimable) return unlock(channel, lock, fromHex(lock.secret))
+    // It may have come while nothing could be paid for it; then it is with what this node gets by it.
+    const secret = lock.secret ?? sourcesOf(entry).find((source) => source.lock.secret)?.lock.secret
+    if (secret && claimable) return isCovered(entry) ? unlock(channel, lock, fromHex(secret)) : undefined
     if (isOver(lock)) release(channel, lock, undefined)
   }
 
@@ -309,6 +371,7 @@ export function createLocks(
 
   /** Takes a lock out that nobody can claim any more, and passes that on to where it came from. */
   function release(channel: Channel, lock: LockRecord, report: Report | undefined): void {
+    const incoming = twinOf({ channel, own: true, lock })
     if (channel.phase === 'open') {
       if (!channel.synced) return
       proofs.sign(channel, 'remove', { index: lock.index })
@@ -317,7 +380,6 @@ export function createLocks(
       proofs.saveLock(channel, true, { ...lock, givenBack: true })
     }
     if (lock.twin) {
-      const incoming = locks.get(lock.twin.channelId, false, lock.twin.index)
       if (incoming) giveBack(incoming, report?.code ?? 'PAYMENT_EXPIRED', channel.id, report)
     } else handlers.returned(channel, lock, report)
   }
@@ -325,11 +387,12 @@ export function createLocks(
   function giveBack(entry: LockEntry, code: string, failed: Hex = NO_HASH, report?: Report): void {
     const { channel, lock } = entry
     if (lock.secret) return // ours already
+    if (!lock.givenBack && isSpent(entry)) return // whoever holds what was locked by it could still show the secret
     if (!lock.givenBack) {
       proofs.saveLock(channel, false, { ...lock, givenBack: true })
       releases.give(channel, lock)
     }
-    sendFail(entry, report ?? reportOf(lock, code, failed))
+    sendFail(entry, () => report ?? reportOf(lock, code, failed))
   }
 
   function reportOf({ paymentId }: LockRecord, code: string, failed: Hex): Report {
@@ -342,10 +405,11 @@ export function createLocks(
     }
   }
 
-  function sendFail({ channel, lock }: LockEntry, report: Report): void {
+  function sendFail({ channel, lock }: LockEntry, report: () => Report): void {
     const { paymentId, index } = lock
-    const release = key.sign(releaseDigest(channel, channel.partner, lock))
-    journal.then(() => links.get(channel.partner)?.send('fail', { channelId: channel.id, index, paymentId, ...report, release }))
+    const said = refusals.get(lock) ?? { ...report(), release: key.sign(releaseDigest(channel, channel.partner, lock)) }
+    refusals.set(lock, said)
+    journal.then(() => links.get(channel.partner)?.send('fail', { channelId: channel.id, index, paymentId, ...said }))
   }
 
   function releaseDigest(channel: Channel, sender: Hex, lock: LockRecord): Uint8Array {
@@ -372,11 +436,14 @@ export function createLocks(
 
   /** Claims on chain what the partner has not unlocked in time. */
   function registerEndangered(): void {
-    const endangered = new Map<Hex, Uint8Array>()
+    const endangered = new Map<Hex, Endangered>()
     for (const { own, lock, channel } of locks.all()) {
-      if (own || !lock.secret || lock.givenBack || lock.publicAt > 0 || channel.phase === 'settled') continue
-      const left = lock.expiry - time.now()
-      if (left > 0 && left <= times.revealTimeout) endangered.set(lock.secrethash, fromHex(lock.secret))
+      if (own || !lock.secret || lock.givenBack || lock.publicAt > 0 || !isClaimable(channel)) continue
+      // Either clock may say that it is time; only the chain's that it is over.
+      if (lock.expiry <= time.confirmed) continue
+      if (channel.phase === 'open' && lock.expiry - time.now() > times.revealTimeout) continue
+      const amount = (endangered.get(lock.secrethash)?.amount ?? 0n) + lock.amount
+      endangered.set(lock.secrethash, { secret: fromHex(lock.secret), tokenNetwork: channel.tokenNetwork, amount })
     }
     if (endangered.size > 0) handlers.register([...endangered.values()])
   }
@@ -477,7 +544,9 @@ export function createLocks(
         log.info('a secret came after its lock had expired', { channelId, index })
         return
       }
-      unlock(channel, entry.lock, secret)
+      if (isCovered(entry)) return unlock(channel, entry.lock, secret)
+      log.info('a secret came while it is not sure that it can be used: nothing is paid for it yet', { channelId, index })
+      learn(entry.lock.secrethash, secret, false)
     },
 
     onFail(link, message) {
@@ -490,8 +559,12 @@ export function createLocks(
         field: 'fail.release',
         owner: 'the partner',
       })
+      if (!maySign(channel, link.signer)) {
+        log.warn('a lock was given back by a key that is not registered in its channel', { channelId, index, signer: link.signer })
+        return
+      }
       const report = { code, reporter, failed, signature, delegation }
-      releases.keep(channel, entry.lock, message.release, link.delegation)
+      releases.keep(channel, entry.lock, message.release)
       release(channel, entry.lock, report)
     },
 
@@ -534,6 +607,23 @@ export function createLocks(
       registerEndangered()
     },
   }
+}
+
+/** Whether what the partner has locked in a channel can be claimed still. */
+function isClaimable({ phase, leftLocked, first }: Channel): boolean {
+  return phase !== 'settled' || (leftLocked?.[first ? 'locked2' : 'locked1'] ?? 0n) > 0n
+}
+
+/** Places that forwarded locks of any size may take; the others are for those that hold their share of the channel. */
+const PLACES_FOR_ALL = MAX_LOCKS / 2
+
+/** Asserts that a lock to be forwarded is worth its place: small ones must not crowd out large ones. */
+function assertPlace({ own, ownDeposit, theirDeposit, ownWithdrawn, theirWithdrawn }: Channel, amount: bigint): void {
+  const share = (ownDeposit + theirDeposit - ownWithdrawn - theirWithdrawn) / BigInt(MAX_LOCKS)
+  if (own.locks.locks.size < PLACES_FOR_ALL || amount >= share) return
+  throw new SluiceError('TOO_MANY_LOCKS', `${PLACES_FOR_ALL} locks are pending: the other places are for locks of ${share} or more`, {
+    details: { limit: PLACES_FOR_ALL, amount, share },
+  })
 }
 
 /** Seals a secret for whoever holds the key of `publicKey`: a one-time pad out of a fresh key agreement. */

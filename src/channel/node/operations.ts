@@ -78,7 +78,7 @@ const SEEN_TIMEOUT = 30_000
 /** Creates what a node does on chain. */
 export function createOperations(parts: OperationParts): Operations {
   const { context, chain, signer, proofs, chainState, agreements, fold, only } = parts
-  const { account, channels, clock, journal, links, log } = context
+  const { account, sessionKey, channels, clock, journal, links, log } = context
 
   const find = (channelId: string): Channel => {
     const channel = channels.get(channelId.toLowerCase() as Hex)
@@ -128,6 +128,14 @@ export function createOperations(parts: OperationParts): Operations {
       if (!isSluiceError(error, 'TIMEOUT')) throw error
     })
 
+  /** Asserts that this node can leave a channel without its partner: one that began by consent is closed with a proof only. */
+  function assertWayOut(channel: Channel): void {
+    if (!channel.consented || chainState.theirProof(channel)) return
+    throw new SluiceError('PROOF_INVALID', `${channel.partner} has signed no proof that channel ${channel.id} could be closed with`, {
+      details: { channelId: channel.id, partner: channel.partner },
+    })
+  }
+
   /** From now on nothing more is taken in a channel: it is closed with what was accepted before. */
   function endIn(channel: Channel): void {
     channel.closing = { amount: 0n, validUntil: Number.MAX_SAFE_INTEGER }
@@ -138,14 +146,15 @@ export function createOperations(parts: OperationParts): Operations {
     async open({ partner, deposit = 0n, tokenNetwork, signal }) {
       const at = only(tokenNetwork)
       const opening = await prepareOpening(at, partner, signal)
-      await (await chain.transactions()).open(at, { ...opening, deposit }, { signal })
+      await (await chain.transactions()).open(at, { ...opening, deposit, sessionKey }, { signal })
       return opened(opening.channelId, deposit, signal)
     },
 
     async openMany({ channels: wanted, tokenNetwork, signal }) {
       const at = only(tokenNetwork)
       const openings = []
-      for (const { partner, deposit = 0n } of wanted) openings.push({ ...(await prepareOpening(at, partner, signal)), deposit })
+      for (const { partner, deposit = 0n } of wanted)
+        openings.push({ ...(await prepareOpening(at, partner, signal)), deposit, sessionKey })
       await (await chain.transactions()).openMany(at, openings, { signal })
       return Promise.all(openings.map(({ channelId, deposit }) => opened(channelId, deposit, signal)))
     },
@@ -169,7 +178,10 @@ export function createOperations(parts: OperationParts): Operations {
       const channel = find(channelId)
       const more = totalDeposit - channel.ownDeposit
       assertArgument(more > 0n, 'totalDeposit', `above ${channel.ownDeposit}`)
-      await (await chain.transactions()).deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal })
+      assertWayOut(channel)
+      const key = context.counts(channel) ? undefined : sessionKey
+      const sending = await chain.transactions()
+      await sending.deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal, sessionKey: key })
       await until('confirmation of the deposit', () => channel.ownDeposit >= totalDeposit, signal)
       await seen(channel, totalDeposit, signal)
       return channel

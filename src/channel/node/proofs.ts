@@ -26,6 +26,7 @@ import {
   historyKey,
   historyLayout,
   lockKey,
+  maySign,
   OUTBOX,
   outKey,
   partnerCapacityOf,
@@ -164,7 +165,14 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
           details: { channelId: channel.id, limit: OUTBOX },
         })
       }
-      if (promises.has(type) && time.stalled()) throw new SluiceError('CHAIN_STALLED', 'no block has come for too long')
+      if (!context.counts(channel)) {
+        // The partner would not take it: the contract would not.
+        context.registerKey(channel)
+        throw new SluiceError('CHANNEL_BUSY', `this node's session key is not registered in channel ${channel.id} yet`, {
+          details: { channelId: channel.id, signer: key.address },
+        })
+      }
+      if (promises.has(type)) time.assertMoving()
       const reference = referenceOf(type, details)
       const next = advance(channel.own, type, details, reference)
       const spent = paidBy(next) + promisedBy(next) - paidBy(channel.own) - promisedBy(channel.own)
@@ -221,13 +229,23 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
         log.debug('a proof came while the channel ends', { channelId: channel.id, nonce: message.nonce })
         return
       }
-      if (promises.has(message.type) && time.stalled()) {
-        // The channel may be closed already, without it. It comes again.
-        log.warn('a payment came while the chain stands still', { channelId: channel.id, nonce: message.nonce })
+      if (message.type !== 'remove' && time.stalled()) {
+        // The channel may be closed already, without it: so no unlock is taken either, for which others would be paid. It comes
+        // again.
+        log.warn('a payment came while the chain stands still', { channelId: channel.id, nonce: message.nonce, type: message.type })
         return
       }
       if (!channel.theirChannel || !channel.theirSigner)
         throw new SluiceError('BAD_MESSAGE', `${message.type} came before sync`, { details: { field: 'type' } })
+      if (!maySign(channel, link.signer)) {
+        // What the account lets sign today it may disown tomorrow. Once the key is registered, it comes again.
+        log.warn('a proof came by a key that is not registered in its channel', {
+          channelId: channel.id,
+          nonce: message.nonce,
+          signer: link.signer,
+        })
+        return
+      }
       const index = 'index' in message ? message.index : undefined
       const lock = index === undefined ? undefined : locks.get(channel.id, false, index)?.lock
       const next = advance(theirs, message.type, message as never, referenceOf(message.type, message as never))
@@ -334,9 +352,9 @@ export function createProofs(context: NodeContext, handlers: ProofHandlers): Pro
   }
 
   /** Notes whose key has signed the partner's last proof: it may sign the next one by another. */
-  function signedBy(channel: Channel, { publicKey, signer, delegation }: Link): void {
+  function signedBy(channel: Channel, { publicKey, signer }: Link): void {
     if (channel.theirSigner && equalBytes(channel.theirSigner.publicKey, publicKey)) return
-    channel.theirSigner = { publicKey, address: signer, delegation }
+    channel.theirSigner = { publicKey, address: signer }
     saveChannel(channel)
   }
 

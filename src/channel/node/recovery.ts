@@ -12,7 +12,7 @@ import { assertProofMatches, paidBy, proofOf, ZERO_32, type Side } from '../stat
 import { assertPaid } from '../stream/streamTerms.ts'
 import { encode } from '../wire/codec.ts'
 import { encodeChannelMessage, referenceOf, type ProofMessage, type Typed } from '../wire/messages.ts'
-import { evidenceLayout, historyKey, historyLayout, partnerCapacityOf, type Channel, type LockRecord } from './channel.ts'
+import { evidenceLayout, historyKey, historyLayout, maySign, partnerCapacityOf, type Channel, type LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import type { ProofHandlers, Proofs } from './proofs.ts'
 
@@ -46,13 +46,15 @@ export function takeState(channel: Channel, link: Link, message: Typed<'state'>,
   if (!ours && (channel.phase !== 'open' || channel.closing)) return
   const by = (publicKey: Uint8Array | undefined): boolean =>
     publicKey !== undefined && secp256k1.verify(digestOf(channel, ours, given), message.signature, publicKey)
-  const known = !ours && by(channel.theirSigner?.publicKey) // by the key that signed what it had before
+  const before = channel.theirSigner
+  const known = !ours && before !== undefined && maySign(channel, before.address) && by(before.publicKey)
   if (!channel.theirChannel || !(known || by(ours ? key.publicKey : link.publicKey))) {
     const expected = ours ? key.address : link.signer
     throw new SluiceError('BAD_SIGNATURE', `the state shown of channel ${channel.id} must be signed by ${expected}`, {
       details: { field: 'state.signature', owner: ours ? 'this node' : 'partner', expected },
     })
   }
+  if (!ours && !known && !maySign(channel, link.signer)) return // it comes again when the key is registered
   // The signature covers the chain, not how far it has been paid.
   if (given.stream) assertPaid(given.stream, given.stream)
   // What was locked before is locked still, was paid, or may be taken out.

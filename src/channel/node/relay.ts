@@ -2,11 +2,14 @@
  * Calls that somebody else sends and pays the gas for: signed here, sent by a relayer.
  * @module
  */
-import { Contract, Signature, type Provider, type Signer } from 'ethers'
+import { Contract, Signature, TypedDataEncoder, type Provider, type Signer } from 'ethers'
 import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
-import { toHex, type Hex } from '../../core/bytes.ts'
+import { consentHash, stepsHash } from '../../contracts/channelTypes.ts'
+import { concatBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import type { TransactionCall } from '../../core/chain/sender.ts'
+import { reasonOf } from '../../core/chain/verdict.ts'
+import { ownSignature } from '../../core/crypto/walletSignature.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { OnChainProof } from '../chain/blockchainService.ts'
 import type { TokenNetworkInfo } from '../chain/networks.ts'
@@ -56,13 +59,14 @@ export async function relayableOpen(
     throw new SluiceError('BAD_ARGUMENT', 'ETH has no permits: a channel of ETH is opened by its owner', { details: { token } })
   const validUntil = context.time.now() + VALID_FOR
   const permit = await signPermit(signer, token, address, deposit, validUntil)
-  const digest = context.digests(address).Open({ channelId, deposit, validUntil })
+  const digest = context.digests(address).Open({ channelId, deposit, validUntil, consent: consentHash(consent) })
   const data = tokenNetworkInterface.encodeFunctionData('openFor', [
     await signer.getAddress(),
     partner,
     deposit,
     validUntil,
-    signed(context, digest),
+    // By a session key its delegation comes along: that registers it.
+    concatBytes(context.key.sign(digest), context.delegation),
     consent?.watch ?? new Uint8Array(32),
     consent?.signature ?? new Uint8Array(0),
     permit,
@@ -78,22 +82,15 @@ export function relayableClose(
   proof: OnChainProof,
   proofDigest: Hex,
 ): TransactionCall {
-  const digest = context.digests(channel.tokenNetwork).Close({ channelId: channel.id, proof: proofDigest })
+  const message = { channelId: channel.id, proof: proofDigest, steps: stepsHash(proof.steps) }
+  const digest = context.digests(channel.tokenNetwork).Close(message)
   const data = tokenNetworkInterface.encodeFunctionData('close', [
     account,
     channel.partner,
     proof,
-    toHex(signed(context, digest)),
+    toHex(context.key.sign(digest)),
   ])
   return { to: channel.tokenNetwork, data }
-}
-
-/** A signature as contracts take it: by this node's key, its delegation behind. */
-function signed({ key, delegation }: NodeContext, digest: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(65 + delegation.length)
-  bytes.set(key.sign(digest))
-  bytes.set(delegation, 65)
-  return bytes
 }
 
 /** Source: ERC-2612, and ERC-5267 for the domain where the token has it. */
@@ -111,18 +108,16 @@ async function signPermit(signer: Signer, token: Hex, spender: Hex, value: bigin
     (domain) => [domain.name, domain.version] as const,
     async () => [await read<string>('name'), '1'] as const,
   )
-  const { chainId } = await provider.getNetwork()
+  const chainId = await rpc.chainId({ attempts: 3 })
+  const domain = { name, version, chainId, verifyingContract: token }
+  const permit = { owner, spender, value, nonce, deadline }
+  let given: string
   try {
-    const signature = await signer.signTypedData({ name, version, chainId, verifyingContract: token }, permitTypes, {
-      owner,
-      spender,
-      value,
-      nonce,
-      deadline,
-    })
-    const { v, r, s } = Signature.from(signature)
-    return { value, deadline, v, r, s }
+    given = await signer.signTypedData(domain, permitTypes, permit)
   } catch (cause) {
-    throw new SluiceError('TRANSACTION_REJECTED', 'the signer did not permit the deposit', { cause })
+    throw new SluiceError('TRANSACTION_REJECTED', `the signer did not permit the deposit: ${reasonOf(cause)}`)
   }
+  const digest = fromHex(TypedDataEncoder.hash(domain, permitTypes, permit))
+  const { v, r, s } = Signature.from(toHex(ownSignature(given, digest, owner, 'the permit of the deposit')))
+  return { value, deadline, v, r, s }
 }

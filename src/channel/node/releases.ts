@@ -3,18 +3,18 @@
  * on chain as soon as the channel is closed, since an older proof may still have the lock; who gave it takes no such lock again.
  * @module
  */
-import { concatBytes, toHex, type Hex } from '../../core/bytes.ts'
+import { toHex, type Hex } from '../../core/bytes.ts'
 import type { Store } from '../../core/store/store.ts'
 import type { BlockchainService } from '../chain/blockchainService.ts'
 import { leafHash, type Lock } from '../state/lockTree.ts'
-import { bytes, decode, encode, hex32, raw, u64 } from '../wire/codec.ts'
+import { decode, encode, hex32, raw, u64 } from '../wire/codec.ts'
 import type { Channel } from './channel.ts'
 import type { NodeContext } from './context.ts'
 
 /** See {@link openReleases}. */
 export interface Releases {
-  /** Keeps the partner's word. @param signature - of the `Release`. @param delegation - of the key that signed it. */
-  keep(channel: Channel, lock: Lock, signature: Uint8Array, delegation: Uint8Array): void
+  /** Keeps the partner's word. @param signature - of the `Release`, by a key that may sign in the channel. */
+  keep(channel: Channel, lock: Lock, signature: Uint8Array): void
   /** Notes that this node has given its word. */
   give(channel: Channel, lock: Lock): void
   /** Whether this node has given its word for such a lock: its partner could take it back at any time. */
@@ -33,7 +33,6 @@ export const releaseLayout = {
   expiry: u64,
   secrethash: hex32,
   signature: raw(65),
-  delegation: bytes(1024),
   /** Whether the secret was registered in time: without the release the lock could be claimed for ever. */
   claimable: u64,
 } as const
@@ -113,9 +112,9 @@ export async function openReleases(
       .filter(([, { expiry, claimable }]) => claimable === 0 && expiry < time.confirmed)
 
   return {
-    keep(channel, lock, signature, delegation) {
+    keep(channel, lock, signature) {
       const { expiry, secrethash } = lock
-      save(channel.id, { lock: leafHash(lock), expiry, secrethash, signature, delegation, claimable: 0 })
+      save(channel.id, { lock: leafHash(lock), expiry, secrethash, signature, claimable: 0 })
     },
 
     give(channel, lock) {
@@ -137,7 +136,7 @@ export async function openReleases(
       ).registerReleases(
         channel.tokenNetwork,
         channel.partner,
-        shown.map(({ lock, signature, delegation }) => ({ lock: toHex(lock), signature: concatBytes(signature, delegation) })),
+        shown.map(({ lock, signature }) => ({ lock: toHex(lock), signature })),
       )
     },
 

@@ -76,7 +76,7 @@ interface Network {
  */
 export function createRouting(options: RoutingOptions): Routing {
   const { context, chain, fees, revealTimeout, isSigner, foreign } = options
-  const { account, key, delegation, clock, log, links, channels } = context
+  const { account, key, clock, log, links, channels } = context
   const chainId = Number(chain.chainId)
   const networks = new Map<Hex, Network>()
   const stopping = new AbortController()
@@ -139,7 +139,7 @@ export function createRouting(options: RoutingOptions): Routing {
         enabled: isUsable(channel),
       },
       key,
-      delegation,
+      context.delegation,
     )
     const verdict = networkOf(channel.tokenNetwork).gossip.receive(announcement.bytes)
     if (verdict.news) spread(announcement.bytes, verdict.to)

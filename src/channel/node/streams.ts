@@ -128,7 +128,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
           assertArgument(!ended, 'stream', 'one that has not ended')
           assertArgument(Number.isSafeInteger(count) && count >= 1, 'count', 'a whole number from 1')
           if (channel.phase !== 'open') throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channel.id} is ${channel.phase}`)
-          if (time.stalled()) throw new SluiceError('CHAIN_STALLED', 'no block has come for too long')
+          time.assertMoving()
           for (let left = count; left > 0; ) {
             if (!chain || steps === chain.length) renew()
             const some = Math.min(left, chain!.length - steps)
@@ -158,6 +158,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
       const channel = proofs.channelOf(link, channelId)
       const { stream } = channel.theirs
       if (!stream || channel.phase !== 'open') return // folded meanwhile: its steps were counted then
+      if (channel.closing) return // what it is closed with was fixed before; if that comes to nothing, the step is shown again
       if (time.stalled()) return // the next one stands for it
       let verifier = verifiers.get(channel)
       if (!verifier) verifiers.set(channel, (verifier = createChainVerifier(stream, stream)))

@@ -48,8 +48,11 @@ export interface Swaps {
   onMessage(link: Link, message: Typed<'swapOffer' | 'swapAnswer'>): Promise<void> | void
   /** The secret of a payment to this node that it has made itself: it is the maker, and what it wants is there. */
   secretFor(lock: LockRecord, channel: Channel, amount: bigint): Uint8Array | undefined
-  /** Whether a payment to this node is the maker's half of a swap: it is held then, and the other half is paid. */
-  holds(lock: LockRecord, channel: Channel, amount: bigint): boolean
+  /**
+   * Whether a payment to this node is the maker's half of a swap: it is held then, and the other half is paid.
+   * @param expiry - of the first part of it that is over.
+   */
+  holds(lock: LockRecord, channel: Channel, amount: bigint, expiry: number): boolean
 }
 
 /** Options of {@link createSwaps}. */
@@ -150,7 +153,7 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
       return swap.secret
     },
 
-    holds(lock, channel, amount) {
+    holds(lock, channel, amount, expiry) {
       const swap = taken.get(lock.secrethash)
       if (!swap) return false
       const { offer } = swap
@@ -171,8 +174,8 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
             to: offer.from,
             amount: offer.take.amount,
             secrethash: lock.secrethash,
-            // It must be over before the maker's lock can be: what it shows has to be of use still.
-            latest: lock.expiry - 2 * revealTimeout,
+            // It must be over before any part of the maker's can be: what it shows has to be of use still.
+            latest: expiry - 2 * revealTimeout,
           })
           .then(
             () => void taken.delete(lock.secrethash),

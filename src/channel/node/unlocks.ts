@@ -36,7 +36,11 @@ export async function unlockChannel(channel: Channel, options: UnlockOptions): P
     if (left === 0n) continue
     const shown = own === closedByUs ? presented.fromCloser : presented.fromPartner
     const locks = await locksAt(store, channel.id, own, shown.nonce)
-    const { wanted, lists } = await claimable(locks, async (key) => chain.revealedAt(secretRegistry, key))
+    const { wanted, lists } = await claimable(locks, (list) =>
+      list.length === 1
+        ? chain.revealedAt(secretRegistry, list[0]!)
+        : chain.listRevealedAt(secretRegistry, registrationKey(list)),
+    )
     const back = context.time.confirmed - challengePeriod
     const done = own ? channel.unlockedOwn : channel.unlockedTheirs
     const numbers = [...locks.values()]
@@ -69,19 +73,20 @@ export async function unlockChannel(channel: Channel, options: UnlockOptions): P
   /** The numbers of locks whose secret was registered in time, and the registrations that show it. */
   async function claimable(
     locks: ReadonlyMap<number, Lock>,
-    timeOf: (key: Hex) => Promise<number>,
+    timeOf: (list: readonly Hex[]) => Promise<number>,
   ): Promise<{ wanted: ReadonlySet<number>; lists: readonly (readonly Hex[])[] }> {
     const wanted = new Set<number>()
     const lists = new Set<readonly Hex[]>()
-    const times = new Map<Hex, number>()
-    const ask = async (key: Hex): Promise<number> => {
-      const known = times.get(key) ?? (await timeOf(key))
+    const times = new Map<string, number>()
+    const ask = async (list: readonly Hex[]): Promise<number> => {
+      const key = list.join()
+      const known = times.get(key) ?? (await timeOf(list))
       times.set(key, known)
       return known
     }
     for (const { index, expiry, secrethash } of locks.values()) {
       for (const list of [[secrethash], ...[...options.registrations.values()].filter((hashes) => hashes.includes(secrethash))]) {
-        const at = await ask(registrationKey(list))
+        const at = await ask(list)
         if (at === 0 || at >= expiry) continue
         wanted.add(index)
         if (list.length > 1) lists.add(list)
@@ -96,6 +101,5 @@ const NO_ROOT: Hex = `0x${'00'.repeat(32)}`
 
 /** Under which key the secret registry keeps the time of secrets that were registered together. */
 function registrationKey(secrethashes: readonly Hex[]): Hex {
-  if (secrethashes.length === 1) return secrethashes[0]!
   return toHex(engine().keccak256(concatBytes(...secrethashes.map((hash) => fromHex(hash, 32)))))
 }

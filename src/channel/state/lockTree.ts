@@ -1,6 +1,6 @@
 import { concatBytes, type Hex, fromHex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
-import { SluiceError } from '../../core/errors.ts'
+import { assertArgument, SluiceError } from '../../core/errors.ts'
 
 /** A hash-locked amount: the receiver's once the secret is known in time, else the sender's again. */
 export interface Lock {
@@ -31,6 +31,9 @@ export interface LockTree {
 /** The most locks that one side may have pending at a time. */
 export const MAX_LOCKS = 256
 
+/** Expiries have 40 bits. */
+const MOST_EXPIRY = 2 ** 40
+
 const ZERO = new Uint8Array(32)
 
 /** The tree without locks. */
@@ -43,6 +46,11 @@ export const emptyLockTree: LockTree = { locks: new Map(), total: 0n, root: ZERO
 export function withLock(tree: LockTree, lock: Lock): LockTree {
   if (lock.index >= MAX_LOCKS || tree.locks.size >= MAX_LOCKS) {
     throw new SluiceError('TOO_MANY_LOCKS', `no more than ${MAX_LOCKS} locks may be pending`, { details: { limit: MAX_LOCKS } })
+  }
+  if (lock.expiry >= MOST_EXPIRY) {
+    throw new SluiceError('PROOF_INVALID', `lock ${lock.index} expires at ${lock.expiry}: no contract could hold that`, {
+      details: { field: 'expiry', index: lock.index },
+    })
   }
   if (tree.locks.has(lock.index)) {
     throw new SluiceError('PROOF_INVALID', `lock ${lock.index} is taken`, { details: { field: 'index', index: lock.index } })
@@ -116,6 +124,8 @@ function rebuilt(
 
 /** The hash of a lock in the tree. */
 export function leafHash({ expiry, amount, secrethash }: Lock): Uint8Array {
+  assertArgument(Number.isInteger(expiry) && expiry >= 0 && expiry < MOST_EXPIRY, 'expiry', 'whole seconds below 2^40')
+  assertArgument(amount >= 0n && amount >> 128n === 0n, 'amount', 'below 2^128')
   const bytes = new Uint8Array(54)
   const view = new DataView(bytes.buffer)
   view.setUint8(1, Math.floor(expiry / 2 ** 32))

@@ -22,7 +22,7 @@ const appointment: Appointment = {
     signature: bytes(65, 0xe1),
     steps: bytes(128, 0xe2),
   },
-  updateSignature: bytes(130, 0xe3),
+  updateSignature: bytes(65, 0xe3),
   reward: { deposit: hex(20, 0xa4), tower: hex(20, 0xa5), amount: 9n, signature: bytes(65, 0xe4) },
   releases: [{ lock: bytes(32, 0xf1), signature: bytes(65, 0xf2) }],
 }
@@ -35,7 +35,7 @@ describe('an appointment', () => {
   })
 
   it('holds as many releases as are ever given with it', () => {
-    const releases = Array.from({ length: MAX_RELEASES }, (_, i) => ({ lock: bytes(32, i), signature: bytes(130, i) }))
+    const releases = Array.from({ length: MAX_RELEASES }, (_, i) => ({ lock: bytes(32, i), signature: bytes(65, i) }))
     const full = { ...appointment, releases }
     expect(decodeAppointment(unseal(seal(encodeAppointment(full), closing), closing))).toEqual(full)
   })

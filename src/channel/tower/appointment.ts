@@ -3,10 +3,12 @@
  * @module
  */
 import nacl from 'tweetnacl'
+import { assertArguments, byteString, computeFrom, hexText } from '../../core/argument.ts'
 import { concatBytes, fromHex, randomBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { OnChainProof } from '../chain/blockchainService.ts'
+import type { Presented } from '../node/channel.ts'
 import { address, bytes, decode, encode, hex32, list, optional, raw, u128, u64 } from '../wire/codec.ts'
 import { NO_HASH, SEALED_APPOINTMENT } from '../wire/messages.ts'
 
@@ -24,7 +26,7 @@ export interface TowerReward {
 export interface ShownRelease {
   /** Hash of the lock, as it is a leaf of the tree. */
   readonly lock: Uint8Array
-  /** EIP-712 `Release` by the partner, its delegation behind. */
+  /** EIP-712 `Release` by the partner. */
   readonly signature: Uint8Array
 }
 
@@ -36,15 +38,15 @@ export interface Appointment {
   readonly client: Hex
   /** The newest balance proof of the partner. */
   readonly proof: OnChainProof
-  /** EIP-712 `Update` by the client over it, its delegation behind. */
+  /** EIP-712 `Update` by the client over it and its steps. */
   readonly updateSignature: Uint8Array
   readonly reward: TowerReward | undefined
   /** Of locks of the client that have not expired. */
   readonly releases: readonly ShownRelease[]
 }
 
-/** 65 bytes and a delegation. */
-const SIGNATURE = 1089
+/** By the account's own key or one that is registered in the channel. */
+const SIGNATURE = 65
 /** Releases that fit beside everything else. */
 export const MAX_RELEASES = 32
 
@@ -78,8 +80,11 @@ export interface ShownByClosing {
 }
 
 /** How a tower finds what it has of a channel: 16 bytes of a SHA-256. */
-export function hintOf({ channelId, watch }: ShownByClosing): Hex {
-  return toHex(hash('sluice tower hint', channelId, watch).subarray(0, 16))
+export function hintOf(closing: ShownByClosing): Hex {
+  return computeFrom('closing', '{ channelId, watch } of a closing', () => {
+    const { channelId, watch } = closing
+    return toHex(hash('sluice tower hint', channelId, watch).subarray(0, 16))
+  })
 }
 
 function hash(tag: string, channelId: Hex, watch: Hex): Uint8Array {
@@ -93,6 +98,7 @@ export function encodeAppointment({ proof, ...rest }: Appointment): Uint8Array {
 
 /** Reads the bytes of an appointment. @throws `BAD_MESSAGE` naming the field. */
 export function decodeAppointment(content: Uint8Array): Appointment {
+  assertArguments({ content }, { content: byteString() })
   const { tokenNetwork, closer, client, updateSignature, reward, releases, ...proof } = decode(layout, content)
   return { tokenNetwork, closer, client, proof, updateSignature, reward, releases }
 }
@@ -121,6 +127,8 @@ export function seal(content: Uint8Array, closing: ShownByClosing): Uint8Array {
  * @throws `BAD_KEY` if it was sealed for another closing, or changed.
  */
 export function unseal(sealed: Uint8Array, closing: ShownByClosing): Uint8Array {
+  assertArguments({ sealed }, { sealed: byteString() })
+  assertArguments(closing, { channelId: hexText(32), watch: hexText(32) }, 'closing')
   const key = hash('sluice tower key', closing.channelId, closing.watch)
   const plain =
     sealed.length === SEALED_APPOINTMENT
@@ -133,6 +141,20 @@ export function unseal(sealed: Uint8Array, closing: ShownByClosing): Uint8Array 
     })
   }
   return plain.slice(2, 2 + size!)
+}
+
+/** What a proof says was paid, with the steps of its hash chain. */
+export function paidByProof({ transferred, steps }: Pick<OnChainProof, 'transferred' | 'steps'>): bigint {
+  if (steps.length !== 128) return transferred
+  const view = new DataView(steps.buffer, steps.byteOffset)
+  const unit = (view.getBigUint64(48) << 64n) | view.getBigUint64(56)
+  return transferred + unit * BigInt(view.getUint32(124))
+}
+
+/** Whether the contract takes a proof after what was shown: it is newer, or the same with more steps. */
+export function isTaken(proof: OnChainProof, shown: Presented): boolean {
+  if (proof.nonce !== shown.nonce) return proof.nonce > shown.nonce
+  return proof.locked === shown.locked && proof.locksroot === shown.locksroot && paidByProof(proof) > shown.transferred
 }
 
 /** The watch of a channel that is closed without a proof. */

@@ -5,6 +5,7 @@ import { memoryStore } from '../../core/store/memoryStore.ts'
 import type { Store } from '../../core/store/store.ts'
 import { SEALED_APPOINTMENT } from '../wire/messages.ts'
 import { openBook } from './book.ts'
+import { roomFor, tierOf } from './places.ts'
 
 const LIMITS = { maxAppointments: 3, maxPerClient: 2 }
 const hint = (value: number): Hex => toHex(new Uint8Array(16).fill(value))
@@ -103,5 +104,51 @@ describe('the book of a tower', () => {
     broken = false
     await book.expire(101, () => false)
     expect(book.size).toBe(0)
+  })
+
+  it('promises places by the money behind them, and breaks no promise', async () => {
+    const entries = new Map<string, Uint8Array>()
+    const store = memoryStore(entries)
+    const book = await openBook(store, { maxAppointments: 32, maxPerClient: 40, unpromisedUntil: () => 50 })
+    const stake = (account: number, amount: bigint) => ({
+      account: client(account),
+      tokenNetwork: client(99),
+      amount,
+      tierFor: (places: number) => tierOf(amount / BigInt(places), 1n),
+    })
+    const promisedOf = async (value: number, who: number) => (await book.get(hint(value), client(who)))?.backing?.promised
+    for (let i = 1; i <= 32; i++) await book.put(hint(i), client(1), kept(1), 0)
+    // A crowd with little: some get a promise, the rest is left for those with more.
+    let promised = 0
+    for (let i = 0; i < 32; i++) {
+      await book.put(hint(100 + i), client(100 + i), kept(1), 0, stake(100 + i, 1n)).catch(() => {})
+      if (await promisedOf(100 + i, 100 + i)) promised++
+    }
+    expect(promised).toBe(roomFor(0, 32))
+    expect(book.size).toBe(32)
+    await book.put(hint(200), client(200), kept(1), 0, stake(200, 4n))
+    expect(await promisedOf(200, 200)).toBe(true)
+    // Replacing one's own works in a full book, and what was not promised ends sooner.
+    expect(await book.put(hint(200), client(200), kept(2), 1, stake(200, 4n))).toBeUndefined()
+    expect((await book.get(hint(200), client(200)))!.validUntil).toBe(100)
+    const unpromised = [...Array(32).keys()].find((i) => i >= promised && book.has(hint(100 + i)))
+    expect((await book.get(hint(100 + unpromised!), client(100 + unpromised!)))!.validUntil).toBe(50)
+    // The money has left: the promise with it.
+    await book.rank(client(200), undefined)
+    expect(await promisedOf(200, 200)).toBeUndefined()
+    await store.close()
+    const again = await openBook(memoryStore(entries), { maxAppointments: 32, maxPerClient: 40 })
+    expect((await again.get(hint(100), client(100)))!.backing).toMatchObject({ promised: true, tier: 0, account: client(100) })
+  })
+
+  it('divides one account\'s money among its places', async () => {
+    const book = await openBook(memoryStore(), { maxAppointments: 32, maxPerClient: 40 })
+    const tierFor = (places: number): number => tierOf(4n / BigInt(places), 1n)
+    const stake = { account: client(1), tokenNetwork: client(99), amount: 4n, tierFor }
+    for (let i = 1; i <= 6; i++) await book.put(hint(i), client(i % 2), kept(1), 0, stake)
+    const tierAt = async (i: number) => (await book.get(hint(i), client(i % 2)))!.backing?.tier
+    const backings = await Promise.all([1, 2, 3, 4, 5, 6].map(tierAt))
+    expect(backings).toEqual([1, 0, 0, 0, undefined, undefined])
+    expect(book.clients(hint(1))).toEqual([client(1)])
   })
 })

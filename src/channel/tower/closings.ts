@@ -23,6 +23,10 @@ export interface Closing {
   readonly released: readonly { readonly lock: Hex; readonly block: number }[]
   /** Whether a reward may be set aside for this tower. */
   readonly rewarded: boolean
+  /** Clients of this tower whose proof the contract has taken: theirs is more than made up. */
+  readonly proven: readonly Hex[]
+  /** Releases that this tower has sent for it. */
+  readonly releasesSent: number
   readonly hint: Hex
 }
 
@@ -38,6 +42,10 @@ export interface Closings {
   released(channelId: Hex, sender: Hex, locks: readonly Hex[], tokenNetwork: Hex, block: number): Promise<void>
   /** Notes, before it is sent, that an answer will earn a reward. */
   noteReward(closing: Closing): Promise<void>
+  /** Notes that the contract takes a client's proof. */
+  noteProven(closing: Closing, client: Hex): Promise<void>
+  /** Notes, before they are sent, that so many releases are shown. */
+  noteReleases(closing: Closing, count: number): Promise<void>
   /** Forgets what happened after a block. */
   rollBack(block: number): Promise<void>
   forget(closing: Closing): Promise<void>
@@ -62,6 +70,8 @@ const layout = {
   updates: list({ ...presentedLayout, block: u64 }, MAX_UPDATES),
   released: list({ lock: hex32, block: u64 }, MAX_RELEASED),
   rewarded: flag,
+  proven: list({ client: address }, MAX_UPDATES),
+  releasesSent: u64,
 } as const
 
 const idOf = (tokenNetwork: Hex, channelId: Hex): string => `${tokenNetwork}/${channelId}`
@@ -95,10 +105,12 @@ export async function openClosings(store: Store, maxClosings: number, isKnown: (
     else hints.delete(before.hint)
   }
   for await (const [, value] of store.list('closing/')) {
-    const { nonce, transferred, locked, locksroot, ...rest } = decode(layout, value)
-    set({ ...rest, fromPartner: { nonce, transferred, locked, locksroot }, hint: hintOf(rest) })
+    const { nonce, transferred, locked, locksroot, proven, ...rest } = decode(layout, value)
+    const fromPartner = { nonce, transferred, locked, locksroot }
+    set({ ...rest, fromPartner, proven: proven.map(({ client }) => client), hint: hintOf(rest) })
   }
-  const bytesOf = ({ fromPartner, ...rest }: Closing): Uint8Array => encode(layout, { ...fromPartner, ...rest })
+  const bytesOf = ({ fromPartner, proven, ...rest }: Closing): Uint8Array =>
+    encode(layout, { ...fromPartner, ...rest, proven: proven.map((client) => ({ client })) })
   // Memory first: what reads it meanwhile must not save an older state afterwards. A write that failed is repeated.
   const save = async (closing: Closing): Promise<void> => {
     set(closing)
@@ -117,8 +129,8 @@ export async function openClosings(store: Store, maxClosings: number, isKnown: (
       const hint = hintOf({ channelId, watch })
       if (closings.size >= maxClosings && !isKnown(hint)) return
       // After a crash the log comes again, and the updates behind it.
-      const rewarded = closings.get(idOf(tokenNetwork, channelId))?.rewarded ?? false
-      const shown = { updates: [], released: [], rewarded }
+      const { rewarded = false, proven = [], releasesSent = 0 } = closings.get(idOf(tokenNetwork, channelId)) ?? {}
+      const shown = { updates: [], released: [], rewarded, proven, releasesSent }
       await save({ tokenNetwork, channelId, closer, fromPartner, watch, settleAt, block, ...shown, hint })
     },
     async updated({ channelId, fromCloser }, tokenNetwork, block) {
@@ -137,6 +149,15 @@ export async function openClosings(store: Store, maxClosings: number, isKnown: (
     async noteReward({ tokenNetwork, channelId }) {
       const closing = closings.get(idOf(tokenNetwork, channelId))
       if (closing && !closing.rewarded) await save({ ...closing, rewarded: true })
+    },
+    async noteProven({ tokenNetwork, channelId }, client) {
+      const closing = closings.get(idOf(tokenNetwork, channelId))
+      if (!closing || closing.proven.includes(client)) return
+      await save({ ...closing, proven: [...closing.proven, client].slice(-MAX_UPDATES) })
+    },
+    async noteReleases({ tokenNetwork, channelId }, count) {
+      const closing = closings.get(idOf(tokenNetwork, channelId))
+      if (closing) await save({ ...closing, releasesSent: closing.releasesSent + count })
     },
     async rollBack(block) {
       for (const closing of closings.values()) {

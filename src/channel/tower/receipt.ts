@@ -1,7 +1,9 @@
-import { toHex, type Hex } from '../../core/bytes.ts'
+import { assertArguments, byteString, computeFrom } from '../../core/argument.ts'
+import { concatBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { assertSignedBy } from '../../core/crypto/signature.ts'
 import { typedDataHasher } from '../../core/crypto/typedData.ts'
+import { badField } from '../wire/codec.ts'
 
 /** A tower's word that it keeps an appointment. */
 export interface TowerReceipt {
@@ -20,6 +22,11 @@ export interface TowerReceipt {
   readonly towerDeposit: Hex
   /** What the reward must be at least. */
   readonly reward: bigint
+  /**
+   * Whether the place is kept until then, as long as the account that the client has shown has as much in its channels.
+   * Otherwise only while nobody with more at stake wants it. @default false
+   */
+  readonly promised?: boolean | undefined
   /** 65 bytes. */
   readonly signature: Uint8Array
 }
@@ -34,16 +41,51 @@ export const receiptTypes = {
     { name: 'validUntil', type: 'uint64' },
     { name: 'towerDeposit', type: 'address' },
     { name: 'reward', type: 'uint128' },
+    { name: 'promised', type: 'bool' },
+  ],
+  Stake: [
+    { name: 'tower', type: 'address' },
+    { name: 'client', type: 'address' },
+    { name: 'account', type: 'address' },
   ],
 } as const
 
 /** The digest of a receipt. */
-export function receiptDigest({ chainId, signature: _, ...message }: Omit<TowerReceipt, 'signature'> & { signature?: unknown }): Uint8Array {
-  return typedDataHasher({ name: 'Sluice Tower', version: '1', chainId }, 'Receipt', receiptTypes.Receipt)({ ...message })
+export function receiptDigest({ chainId, signature: _, promised = false, ...message }: Omit<TowerReceipt, 'signature'> & { signature?: unknown }): Uint8Array {
+  return typedDataHasher({ name: 'Sluice Tower', version: '1', chainId }, 'Receipt', receiptTypes.Receipt)({ ...message, promised })
+}
+
+/** An account: "my money stands behind what this client hands in". The digest of it. */
+export function stakeDigest(
+  chainId: bigint,
+  message: { readonly tower: Hex; readonly client: Hex; readonly account: Hex },
+): Uint8Array {
+  return typedDataHasher({ name: 'Sluice Tower', version: '1', chainId }, 'Stake', receiptTypes.Stake)({ ...message })
+}
+
+/** A channel that an account shows as its stake, by network and partner. */
+export interface StakeChannel {
+  readonly tokenNetwork: Hex
+  readonly partner: Hex
+}
+
+/** The channels of a stake as they travel. */
+export function encodeStakeChannels(channels: readonly StakeChannel[]): Uint8Array {
+  return concatBytes(...channels.flatMap(({ tokenNetwork, partner }) => [fromHex(tokenNetwork, 20), fromHex(partner, 20)]))
+}
+
+/** Reads the channels of a stake. @throws `BAD_MESSAGE` */
+export function decodeStakeChannels(content: Uint8Array): readonly StakeChannel[] {
+  if (content.length % 40 !== 0) throw badField('channels', 'must be 40 bytes for each')
+  return Array.from({ length: content.length / 40 }, (_, i) => ({
+    tokenNetwork: toHex(content.subarray(40 * i, 40 * i + 20)),
+    partner: toHex(content.subarray(40 * i + 20, 40 * i + 40)),
+  }))
 }
 
 /** What a receipt names of the sealed bytes. */
 export function sealedHashOf(sealed: Uint8Array): Hex {
+  assertArguments({ sealed }, { sealed: byteString() })
   return toHex(engine().sha256(sealed))
 }
 
@@ -53,5 +95,7 @@ export function sealedHashOf(sealed: Uint8Array): Hex {
  * @throws `BAD_SIGNATURE`
  */
 export function verifyReceipt(receipt: TowerReceipt): void {
-  assertSignedBy(receiptDigest(receipt), receipt.signature, receipt.tower, { field: 'receipt.signature', owner: 'the tower' })
+  return computeFrom('receipt', 'a receipt as a tower signed it', () => {
+    assertSignedBy(receiptDigest(receipt), receipt.signature, receipt.tower, { field: 'receipt.signature', owner: 'the tower' })
+  })
 }

@@ -1,9 +1,10 @@
-import { ZeroAddress, ZeroHash } from 'ethers'
+import { ZeroAddress, ZeroHash, type HDNodeWallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tokenNetworkDigests, tokenNetworkDomain } from '../../contracts/channelTypes.ts'
 import { tokenNetworkContract } from '../../contracts/tokenNetwork.ts'
 import { tokenNetworkRegistryContract } from '../../contracts/tokenNetworkRegistry.ts'
-import { fromHex, randomBytes, toHex, type Hex } from '../../core/bytes.ts'
+import { concatBytes, fromHex, randomBytes, toHex, type Hex } from '../../core/bytes.ts'
+import { engine } from '../../core/crypto/engine.ts'
 import { generateKey, keyFromSecret, type Key } from '../../core/crypto/key.ts'
 import { memoryStore } from '../../core/store/memoryStore.ts'
 import { memoryPeerNetwork } from '../../protocol/memoryPeerNetwork.ts'
@@ -11,7 +12,7 @@ import { startDevnet, type Devnet } from '../../testing/devnet.ts'
 import { createLinks, type Links } from '../link/links.ts'
 import { NO_HASH, SEALED_APPOINTMENT, type ChannelMessageOf, type Typed } from '../wire/messages.ts'
 import { encodeAppointment, hintOf as hintFor, seal } from './appointment.ts'
-import { sealedHashOf, verifyReceipt } from './receipt.ts'
+import { encodeStakeChannels, sealedHashOf, stakeDigest, verifyReceipt } from './receipt.ts'
 import { createTower, type Tower, type TowerOptions } from './tower.ts'
 
 const DAY = 86_400
@@ -193,49 +194,149 @@ describe('what a tower answers an appointment with', () => {
     }))
 })
 
-describe('a release', () => {
-  it('is shown once for a client, also without a proof, and again when it leaves the chain', async () => {
-    const [client_, partner] = [devnet.accounts[5]!, devnet.accounts[6]!]
-    const contract = tokenNetworkContract(tokenNetwork, partner)
-    await (await contract.open(client_.address, 0n, ZeroHash, '0x')).wait()
-    const { channelId: id } = await contract.channel(client_.address, partner.address)
-    const channelId = id as Hex
-    const digests = tokenNetworkDigests(tokenNetworkDomain(devnet.chainId, tokenNetwork))
-    const keyOf = ({ privateKey }: { privateKey: string }): Key => keyFromSecret(fromHex(privateKey, 32))
-    const lock = new Uint8Array(32).fill(0x77)
-    const digest = digests.Release({ channelId, sender: client_.address, lock })
-    const none = { nonce: 0, transferred: 0n, locked: 0n, locksroot: NO_HASH }
-    const nothing = new Uint8Array(0)
-    const proof = { ...none, stream: NO_HASH, ref: NO_HASH, watch: NO_HASH, signature: nothing, steps: nothing }
-    const closing = { channelId, watch: NO_HASH }
-    const appointment = {
+/** Two accounts that share a channel in which the first has paid in, and what they sign. */
+async function pairOf(numbers: readonly [number, number], deposit: bigint) {
+  const [client, closer] = numbers.map((number) => devnet.accounts[number]!) as [HDNodeWallet, HDNodeWallet]
+  const keyOf = ({ privateKey }: HDNodeWallet): Key => keyFromSecret(fromHex(privateKey, 32))
+  const contract = tokenNetworkContract(tokenNetwork, client)
+  await (await contract.open(closer.address, deposit, ZeroHash, '0x', { value: deposit })).wait()
+  const channelId = (await contract.channel(client.address, closer.address)).channelId as Hex
+  const digests = tokenNetworkDigests(tokenNetworkDomain(devnet.chainId, tokenNetwork))
+  const watch = toHex(randomBytes(32))
+  const channel = engine().keccak256(concatBytes(fromHex(channelId), fromHex(watch)))
+  const [from, to] = [client, closer].map(({ address }) => address.toLowerCase() as Hex) as [Hex, Hex]
+  return {
+    channelId,
+    watch,
+    closing: { channelId, watch },
+    contract: tokenNetworkContract(tokenNetwork, closer),
+    closer: to,
+    client: from,
+    /** What the client has locked, as the closer presents it. */
+    async close(locked: bigint) {
+      const terms = { nonce: 1, transferred: 0n, locked, locksroot: toHex(randomBytes(32)), stream: NO_HASH, ref: NO_HASH }
+      const { locksroot, stream, ref, ...rest } = terms
+      const bytes = { channel, locksroot: fromHex(locksroot), stream: fromHex(stream), reference: fromHex(ref) }
+      const signature = toHex(keyOf(client).sign(digests.BalanceProof({ ...rest, ...bytes })))
+      const closerContract = tokenNetworkContract(tokenNetwork, closer)
+      await (await closerContract.close(to, from, { ...terms, watch, signature, steps: '0x' }, '0x')).wait()
+    },
+    /** An appointment without a proof, with releases of these locks. */
+    appointment: (locks: readonly Uint8Array[]) => ({
       tokenNetwork: tokenNetwork.toLowerCase() as Hex,
-      closer: partner.address.toLowerCase() as Hex,
-      client: client_.address.toLowerCase() as Hex,
-      proof,
+      closer: to,
+      client: from,
+      proof: {
+        nonce: 0, transferred: 0n, locked: 0n, locksroot: NO_HASH, stream: NO_HASH, ref: NO_HASH, watch: NO_HASH,
+        signature: new Uint8Array(0), steps: new Uint8Array(0),
+      },
       updateSignature: new Uint8Array(0),
       reward: undefined,
-      releases: [{ lock, signature: keyOf(partner).sign(digest) }],
-    }
+      releases: locks.map((lock) => ({
+        lock,
+        signature: keyOf(closer).sign(digests.Release({ channelId, sender: client.address, lock })),
+      })),
+    }),
+    /** Shows the tower, as the client of a link, what the account has in the channel. */
+    async show(tower: Tower, by: Client) {
+      const link = await by.links.connect(tower.account)
+      const digest = stakeDigest(devnet.chainId, { tower: tower.account, client: by.account, account: from })
+      const channels = encodeStakeChannels([{ tokenNetwork: tokenNetwork.toLowerCase() as Hex, partner: to }])
+      link.send('stake', { account: from, channels, signature: keyOf(client).sign(digest), delegation: new Uint8Array(0) })
+    },
+  }
+}
+
+describe('a release', () => {
+  it('is shown for the client alone, once, where it saves locks, and again when it leaves the chain', async () => {
+    const pair = await pairOf([5, 6], 1_000n)
+    const { channelId, closing, contract } = pair
+    const lock = new Uint8Array(32).fill(0x77)
     await withTower({ pollInterval: 50 }, async (tower, client) => {
       const shown: unknown[] = []
       tower.events.on('released', (event) => shown.push(event))
-      // Somebody who knows the channel fills the place beside it with what is not signed, or for another closer.
-      const forged = { ...appointment, releases: [{ lock, signature: keyOf(client_).sign(digest) }] }
-      const strange = { ...appointment, closer: client_.address.toLowerCase() as Hex }
-      for (const each of [forged, strange, appointment])
-        await client().ask({ hint: hintFor(closing), sealed: seal(encodeAppointment(each), closing) })
-      await (await contract.close(partner.address, client_.address, proof, '0x')).wait()
+      const put = (by: Client, locks: readonly Uint8Array[]): Promise<Answer> =>
+        by.ask({ hint: hintFor(closing), sealed: seal(encodeAppointment(pair.appointment(locks)), closing) })
+      // The closer knows the channel and makes up what it likes.
+      for (let i = 0; i < 3; i++) await put(client(), [randomBytes(32), randomBytes(32)])
+      const own = client()
+      await pair.show(tower, own)
+      expect(await put(own, [lock, lock])).toMatchObject({ type: 'receipt', promised: true })
+      await pair.close(100n)
       const logs = () => contract.queryFilter(contract.filters.LocksReleased(channelId))
-      await expect.poll(() => shown.length, { timeout: 5_000 }).toBe(1)
-      const locks = (await logs()).map(({ args }) => [args.sender, [...args.locks]])
-      expect(locks).toEqual([[client_.address, [toHex(lock)]]])
+      await expect.poll(() => shown.length, { timeout: 10_000 }).toBe(1)
+      expect((await logs()).map(({ args }) => [...args.locks])).toEqual([[toHex(lock)]])
       await tower.caughtUp()
       await devnet.reorg(1)
-      await expect.poll(() => shown.length, { timeout: 5_000 }).toBe(2)
+      await expect.poll(() => shown.length, { timeout: 10_000 }).toBe(2)
       expect(await logs()).toHaveLength(1)
-      await new Promise((resolve) => setTimeout(resolve, 1_500))
-      expect(shown).toHaveLength(2)
+    })
+  })
+
+  it.each<[string, bigint, bigint | undefined]>([
+    ['no lock is claimed', 0n, undefined],
+    ['less is claimed than the tower asks for', 100n, 101n],
+  ])('is not shown where %s', async (_, locked, minGain) => {
+    const pair = await pairOf(locked === 0n ? [7, 6] : [8, 6], 1_000n)
+    const options = minGain === undefined ? {} : { minGain: { [tokenNetwork]: minGain } }
+    await withTower({ pollInterval: 50, ...options }, async (tower, client) => {
+      const failed: string[] = []
+      tower.events.on('failed', ({ code }) => failed.push(code))
+      const own = client()
+      await pair.show(tower, own)
+      const sealed = seal(encodeAppointment(pair.appointment([randomBytes(32)])), pair.closing)
+      await own.ask({ hint: hintFor(pair.closing), sealed })
+      const sent = await devnet.provider.getTransactionCount(tower.account)
+      await pair.close(locked)
+      // The next closing is answered after it: by then this one has been looked at.
+      const next = await pairOf(locked === 0n ? [2, 3] : [3, 4], 1_000n)
+      const other = client()
+      await next.show(tower, other)
+      const shown = new Promise((resolve) => tower.events.once('released', resolve))
+      const right = seal(encodeAppointment(next.appointment([randomBytes(32)])), next.closing)
+      await other.ask({ hint: hintFor(next.closing), sealed: right })
+      await next.close(500n)
+      expect(await shown).toMatchObject({ channelId: next.channelId })
+      expect(await devnet.provider.getTransactionCount(tower.account)).toBe(sent + 1)
+      expect(new Set(failed)).toEqual(new Set(minGain === undefined ? [] : ['FEE_TOO_LOW']))
+    })
+  })
+})
+
+describe('a full tower', () => {
+  it('takes a client with money at stake in the place of one without, tells that one, and keeps its promise', async () => {
+    const pair = await pairOf([9, 7], 1_000n)
+    await withTower({ maxAppointments: 2 }, async (tower, client) => {
+      const [stranger, other, own] = [client(), client(), client()]
+      expect(await stranger.ask({ hint: hintOf(1) })).toMatchObject({ type: 'receipt', promised: false })
+      expect(await stranger.ask({ hint: hintOf(2) })).toMatchObject({ type: 'receipt', promised: false })
+      expect(await other.ask({ hint: hintOf(3) })).toMatchObject({ type: 'declined', code: 'OVERLOADED' })
+      const told = new Promise((resolve) => stranger.links.onMessage((_, message) => resolve(message)))
+      await pair.show(tower, own)
+      expect(await own.ask({ hint: hintOf(4) })).toMatchObject({ type: 'receipt', promised: true })
+      expect(await told).toMatchObject({ type: 'declined', code: 'OVERLOADED', counter: 1 })
+      expect(await own.ask({ hint: hintOf(4), counter: 2, replaces: 1, sealed: filled(2) })).toMatchObject({ promised: true })
+      expect(tower.appointments).toBe(2)
+    })
+  })
+
+  it('believes no stake that another account signed, or that is not there', async () => {
+    await withTower({ maxAppointments: 1 }, async (tower, client) => {
+      await client().ask({ hint: hintOf(1) })
+      const [thief, account] = [client(), devnet.accounts[9]!.address.toLowerCase() as Hex]
+      const link = await thief.links.connect(tower.account)
+      const partner = devnet.accounts[7]!.address.toLowerCase() as Hex
+      const channels = encodeStakeChannels([{ tokenNetwork: tokenNetwork.toLowerCase() as Hex, partner }])
+      const said = { tower: tower.account, client: thief.account, account }
+      const signature = thief.key.sign(stakeDigest(devnet.chainId, said))
+      link.send('stake', { account, channels, signature, delegation: new Uint8Array(0) })
+      expect(await thief.ask({ hint: hintOf(2) })).toMatchObject({ type: 'declined', code: 'OVERLOADED' })
+      const poor = client()
+      const poorly = { tower: tower.account, client: poor.account, account: poor.account }
+      const own = poor.key.sign(stakeDigest(devnet.chainId, poorly))
+      const poorLink = await poor.links.connect(tower.account)
+      poorLink.send('stake', { account: poor.account, channels, signature: own, delegation: new Uint8Array(0) })
+      expect(await poor.ask({ hint: hintOf(2) })).toMatchObject({ type: 'declined', code: 'OVERLOADED' })
     })
   })
 })

@@ -4,32 +4,38 @@
  * @module
  */
 import { SigningKey, type Signer } from 'ethers'
+import { address as addressRule, amount, assertArguments, callback, clock as clockRule, connectedSigner, having, integer, listOf, logger, milliseconds, optional, seconds, shape, store as storeRule } from '../../core/argument.ts'
+import { assertContract } from '../../contracts/assertContract.ts'
 import { tokenNetworkInterface } from '../../contracts/tokenNetwork.ts'
-import { towerDepositContract, towerDepositInterface } from '../../contracts/towerDeposit.ts'
+import { towerDepositInterface } from '../../contracts/towerDeposit.ts'
+import { assertAddress } from '../../core/address.ts'
 import { fromHex, randomBytes, toHex, type Hex } from '../../core/bytes.ts'
 import { claim as claimPlace } from '../../core/chain/claim.ts'
 import { createRpc, isDevelopmentChain } from '../../core/chain/rpc.ts'
-import { createSender, type SentReceipt } from '../../core/chain/sender.ts'
+import { createSender } from '../../core/chain/sender.ts'
 import { createWatcher } from '../../core/chain/watcher.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
-import { engine } from '../../core/crypto/engine.ts'
 import { keyFromSecret } from '../../core/crypto/key.ts'
+import { type AsyncCloseable, stops } from '../../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError, type ErrorCode } from '../../core/errors.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import { createEmitter, type Events } from '../../core/events.ts'
 import { silentLogger, type Logger } from '../../core/log.ts'
-import { backoff } from '../../core/retry.ts'
 import type { Store } from '../../core/store/store.ts'
 import type { PeerTransport } from '../../protocol/peer.ts'
 import { decodeChainEvent } from '../chain/chainEvents.ts'
 import { lower, readTokenNetwork } from '../chain/networks.ts'
 import type { Link } from '../link/link.ts'
-import { createLinks } from '../link/links.ts'
+import { createLinks, type Links } from '../link/links.ts'
+import { createDelegations } from '../node/identity.ts'
 import type { Typed } from '../wire/messages.ts'
-import { decodeAppointment, unseal, type Appointment, type ShownRelease } from './appointment.ts'
+import { createAnswers, TICK } from './answers.ts'
 import { openBook } from './book.ts'
-import { isOver, openClosings, shownOf, type Closing } from './closings.ts'
+import { openClosings } from './closings.ts'
 import { APPOINTMENTS_PER_SECOND } from './pace.ts'
 import { receiptDigest, sealedHashOf } from './receipt.ts'
+import { openSpending } from './spending.ts'
+import { createStakes } from './stakes.ts'
 
 /** Options of {@link createTower}. */
 export interface TowerOptions {
@@ -45,6 +51,17 @@ export interface TowerOptions {
   readonly towerDeposit?: string | undefined
   /** The least reward that it answers a closing for, in the smallest unit of the deposit's token. @default 0n */
   readonly minReward?: bigint | undefined
+  /**
+   * The least that an answer without a reward must gain its client, by address of the token network, in the token's
+   * smallest unit. Name it for tokens: what they are worth in gas is not known here. @default what the answer's gas costs
+   * now where the network is for ETH, 1n for a token; 1n on development chains
+   */
+  readonly minGain?: Readonly<Record<string, bigint>> | undefined
+  /**
+   * Gas that a client's answers without a reward use in a day. Beyond it they are given only where they gain 20 times
+   * the least. @default 3_000_000n, some 25 answers
+   */
+  readonly freeGas?: bigint | undefined
   /** Whom it works for, by the account of the link: a client's account for this tower alone. @default everyone */
   readonly admit?: ((client: Hex) => boolean) | undefined
   /** Seconds that an appointment lasts at most. @default 90 days */
@@ -68,7 +85,16 @@ export interface TowerOptions {
 /** What a tower tells, by event. */
 export interface TowerEvents {
   /** A client has handed in an appointment, and has its receipt. */
-  appointed: { readonly client: Hex; readonly hint: Hex; readonly counter: number; readonly validUntil: number }
+  appointed: {
+    readonly client: Hex
+    readonly hint: Hex
+    readonly counter: number
+    readonly validUntil: number
+    /** Whether the place is kept for it until then; see {@link TowerReceipt.promised}. */
+    readonly promised: boolean
+  }
+  /** A place that was not promised was given to a client with more at stake. */
+  dropped: { readonly client: Hex; readonly hint: Hex; readonly counter: number }
   /** The proof was shown for a client; `rewarded` if a reward is set aside for it. */
   shown: {
     readonly tokenNetwork: Hex
@@ -87,7 +113,7 @@ export interface TowerEvents {
 }
 
 /** A watchtower at work. */
-export interface Tower {
+export interface Tower extends AsyncCloseable {
   /** The account that clients name, in lower case. */
   readonly account: Hex
   readonly events: Events<TowerEvents>
@@ -101,13 +127,35 @@ export interface Tower {
 
 /** Closings that are kept, beyond those that an appointment is known for. */
 const MAX_CLOSINGS = 10_000
-/** Clients that are linked at once; an idle one ends its link. */
+/** Clients that are linked at once. */
 const MAX_LINKS = 1_000
-/** Milliseconds between two looks at what waits for something. */
-const TICK = 1_000
-/** What comes of showing a proof while somebody else does. */
-const RACES: ReadonlySet<ErrorCode> = /* @__PURE__ */ new Set(['NONCE_NOT_INCREASED', 'WRONG_BALANCES', 'TRANSACTION_REVERTED'])
+/** Milliseconds without an appointment after which a link is ended. */
+const LINK_IDLE = 60_000
+/** Seconds that a place lasts at most that was not promised. */
+const UNPROMISED = 7 * 86_400
+/** About what showing a proof uses. */
+const ANSWER_GAS = 150_000n
+/** Milliseconds for which a fee is good enough to rank by. */
+const FEE_LASTS = 60_000
 const NO_ADDRESS: Hex = `0x${'00'.repeat(20)}`
+
+const optionRules = {
+  signer: connectedSigner,
+  tokenNetworks: listOf(addressRule, 1),
+  store: storeRule,
+  transport: having('a transport such as await listenWebSocketPeer()', 'connect'),
+  minReward: optional(amount(128)),
+  minGain: optional(shape('amounts by token network', {})),
+  admit: optional(callback),
+  maxDuration: optional(seconds),
+  maxAppointments: optional(integer(1)),
+  maxPerClient: optional(integer(1)),
+  fromBlock: optional(integer(0)),
+  confirmations: optional(integer(1)),
+  pollInterval: optional(milliseconds),
+  clock: optional(clockRule),
+  log: optional(logger),
+}
 
 /**
  * Creates a watchtower and starts it. It answers a closing as soon as its block is deep enough, and again whenever
@@ -120,14 +168,20 @@ const NO_ADDRESS: Hex = `0x${'00'.repeat(20)}`
  * ```
  */
 export async function createTower(options: TowerOptions): Promise<Tower> {
+  assertArguments(options, optionRules, 'options')
   const { signer, store, transport, admit, minReward = 0n, clock = systemClock, log = silentLogger } = options
+  const { freeGas = 3_000_000n, minGain = {} } = options
   const { maxDuration = 90 * 86_400, maxAppointments = 10_000, maxPerClient = 1_000, pollInterval } = options
   const wallet = (signer as { signingKey?: unknown }).signingKey
   const { provider } = signer
   assertArgument(wallet instanceof SigningKey && provider, 'signer', 'a wallet that holds its key, connected to a provider')
   assertArgument(options.tokenNetworks.length > 0, 'tokenNetworks', 'at least one address')
+  if (options.towerDeposit !== undefined) assertAddress(options.towerDeposit, 'towerDeposit')
   const towerDeposit = options.towerDeposit === undefined ? undefined : lower(options.towerDeposit)
   assertArgument(minReward >= 0n && (minReward === 0n || towerDeposit), 'minReward', 'given with the towerDeposit that pays it')
+  const gains = new Map(Object.entries(minGain).map(([network, gain]) => [lower(network), gain]))
+  for (const gain of gains.values()) assertArgument(typeof gain === 'bigint' && gain >= 0n, 'minGain', 'amounts such as 10n ** 15n')
+  assertArgument(typeof freeGas === 'bigint' && freeGas >= 0n, 'freeGas', 'an amount of gas such as 3_000_000n')
   const key = keyFromSecret(fromHex(wallet.privateKey, 32))
   const account = lower(key.address)
 
@@ -141,7 +195,8 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
 
   async function start(): Promise<Tower> {
     const rpc = createRpc({ provider: provider!, clock })
-    const { chainId } = await provider!.getNetwork()
+    const chainId = await rpc.chainId({ attempts: 2 })
+    if (towerDeposit) await assertContract('TowerDeposit', { provider: provider!, chainId, address: towerDeposit, option: 'towerDeposit', clock })
     const confirmations = options.confirmations ?? (isDevelopmentChain(chainId) ? 1 : 5)
     const sender = await createSender({
       signer,
@@ -154,7 +209,10 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
     })
     undo.push(() => sender.close())
     const networks = await Promise.all(options.tokenNetworks.map((address) => readTokenNetwork(provider!, chainId, address)))
-    const book = await openBook(store, { maxAppointments, maxPerClient })
+    const unpromisedUntil = (): number => Math.floor(clock.now() / 1000) + UNPROMISED
+    const limits = { maxAppointments, maxPerClient, networks: networks.length, unpromisedUntil }
+    const book = await openBook(store, limits, (place) => onDropped(place))
+    const spending = await openSpending(store, freeGas)
     const closings = await openClosings(store, MAX_CLOSINGS, (hint) => book.has(hint))
     const events = createEmitter<TowerEvents>(log)
     const stopping = new AbortController()
@@ -174,12 +232,61 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
     })
     /** Of the last block, Unix seconds. */
     let chainTime = 0
+    let fee = { price: 0n, at: -Infinity }
+
+    /** The least that an answer of so much gas must gain its client. */
+    async function leastFor(tokenNetwork: Hex, gas = ANSWER_GAS): Promise<bigint> {
+      const named = gains.get(tokenNetwork)
+      if (named !== undefined) return named
+      const isEth = networks.some(({ address, token }) => address === tokenNetwork && token === NO_ADDRESS)
+      if (!isEth || isDevelopmentChain(chainId)) return 1n
+      if (Math.abs(clock.now() - fee.at) > FEE_LASTS) {
+        const data = await rpc.ask('gas price', () => provider!.getFeeData(), { attempts: 3, signal: stopping.signal })
+        fee = { price: data.gasPrice ?? data.maxFeePerGas ?? 0n, at: clock.now() }
+      }
+      return gas * fee.price
+    }
+
+    const stakes = await createStakes({
+      chainId,
+      tower: account,
+      provider: provider!,
+      rpc,
+      store,
+      book,
+      tokenNetworks: networks.map(({ address }) => address),
+      verifyDelegation: createDelegations(provider!, chainId, networks[0]!.registry).verify,
+      leastFor: (tokenNetwork) => leastFor(tokenNetwork),
+      clock,
+      log,
+      signal: stopping.signal,
+    })
+    const answers = createAnswers({
+      account,
+      provider: provider!,
+      rpc,
+      sender,
+      book,
+      closings,
+      spending,
+      towerDeposit,
+      minReward,
+      leastFor,
+      events,
+      clock,
+      log,
+      signal: stopping.signal,
+      chainTime: () => chainTime,
+    })
 
     // ------------------------------------------------------------------------------------------------ what clients want
 
+    let dropping: Links | undefined
     /** Clients whose appointment is being stored. */
     const storing = new Set<Hex>()
     const rates = new WeakMap<Link, { began: number; count: number }>()
+    /** When each link was opened, or has brought an appointment that was taken. */
+    const usedAt = new Map<Link, number>()
 
     /** @throws why an appointment is not taken. */
     function assertWelcome(link: Link, { validUntil }: Typed<'appointment'>): void {
@@ -206,9 +313,11 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
         storing.add(client)
         try {
           const validUntil = Math.min(message.validUntil, longest)
-          const held = await book.put(hint, client, { counter, validUntil, sealed }, replaces)
+          const stake = await stakes.of(link)
+          const held = await book.put(hint, client, { counter, validUntil, sealed }, replaces, stake)
           if (held) return decline('STATE_STALE', 'another appointment is kept for this hint', held)
           const kept = (await book.get(hint, client))!
+          usedAt.set(link, clock.now())
           const receipt = {
             chainId,
             tower: account,
@@ -218,206 +327,25 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
             validUntil: kept.validUntil,
             towerDeposit: minReward > 0n ? towerDeposit! : NO_ADDRESS,
             reward: minReward,
+            promised: kept.backing?.promised ?? false,
           }
-          const { towerDeposit: deposit, reward } = receipt
           const signature = key.sign(receiptDigest(receipt))
-          link.send('receipt', { hint: message.hint, counter, validUntil: kept.validUntil, towerDeposit: deposit, reward, signature })
-          events.emit('appointed', { client, hint, counter, validUntil: kept.validUntil })
+          link.send('receipt', { ...receipt, hint: message.hint, signature })
+          events.emit('appointed', { client, hint, counter, validUntil: kept.validUntil, promised: receipt.promised })
         } finally {
           storing.delete(client)
         }
-        if (closings.isOpen(hint)) {
-          quiet.clear()
-          tick()
-        }
+        if (closings.isOpen(hint)) answers.wake()
       } catch (error) {
         if (!isSluiceError(error)) throw error
         log.info('an appointment is declined', { client, code: error.code, reason: error.shortMessage })
-        decline(error.code, error.shortMessage)
-      }
-    }
-
-    // ------------------------------------------------------------------------------------------------ what closings need
-
-    /** Closings that are being seen to, that wait for something new, and that are tried again. */
-    const busy = new Map<string, Promise<void>>()
-    const quiet = new Set<string>()
-    const trials = new Map<string, { failures: number; after: number }>()
-
-    const idOf = ({ tokenNetwork, channelId }: Closing): string => `${tokenNetwork}/${channelId}`
-
-    /** What the partner has released and the contract does not know yet. */
-    const unreleased = ({ released }: Closing, { releases }: Appointment): readonly ShownRelease[] =>
-      releases.filter((release) => !released.some(({ lock }) => lock === toHex(release.lock)))
-
-    /** What can be shown for a closing, the newest proof first. */
-    async function candidates(closing: Closing): Promise<readonly Appointment[]> {
-      const found: Appointment[] = []
-      for (const { sealed, client } of await book.of(closing.hint)) {
-        try {
-          const appointment = decodeAppointment(unseal(sealed, closing))
-          const { tokenNetwork, closer, proof } = appointment
-          // Whoever knows the channel can make up an appointment; the contract refuses what is not signed.
-          if (tokenNetwork !== closing.tokenNetwork || closer !== closing.closer) continue
-          const isNewer = proof.nonce > shownOf(closing).nonce
-          if (isNewer || unreleased(closing, appointment).length > 0) found.push(appointment)
-        } catch (error) {
-          log.info('an appointment can not be opened', { client, hint: closing.hint, reason: String(error) })
-        }
-      }
-      return found.sort((a, b) => b.proof.nonce - a.proof.nonce)
-    }
-
-    /** Sends a transaction, or joins the same one of an earlier run. */
-    async function send(to: Hex, data: string, label: string): Promise<SentReceipt> {
-      const key = `${label}/${toHex(engine().keccak256(fromHex(`${to}${data.slice(2)}`)))}`
-      try {
-        return await sender.send({ to, data }, { label, key, signal: stopping.signal })
-      } finally {
-        // The same may be due again when it has left the chain. Before that is known the contract refuses it.
-        if (sender.find(key)?.done) await sender.forget(key)
-      }
-    }
-
-    /** What shows a proof to the contract: with the reward if it is enough, else for nothing if that is enough. */
-    function callsFor(closing: Closing, appointment: Appointment): { to: Hex; data: string; rewarded: boolean }[] {
-      const { tokenNetwork, closer, fromPartner } = closing
-      const { client, proof, updateSignature, reward } = appointment
-      const fromCloser = shownOf(closing)
-      const calls = []
-      const isOurs = reward && reward.deposit === towerDeposit && (reward.tower === account || reward.tower === NO_ADDRESS)
-      if (isOurs && reward.amount > 0n && reward.amount >= minReward) {
-        const { deposit, ...signed } = reward
-        const data = towerDepositInterface.encodeFunctionData('update', [
-          tokenNetwork,
-          closer,
-          client,
-          fromPartner,
-          fromCloser,
-          proof,
-          updateSignature,
-          signed,
-        ])
-        calls.push({ to: deposit, data, rewarded: true })
-      }
-      if (minReward === 0n) {
-        const data = tokenNetworkInterface.encodeFunctionData('update', [
-          closer,
-          client,
-          fromPartner,
-          fromCloser,
-          proof,
-          updateSignature,
-        ])
-        calls.push({ to: tokenNetwork, data, rewarded: false })
-      }
-      return calls
-    }
-
-    async function answer(closing: Closing): Promise<void> {
-      const { tokenNetwork, channelId } = closing
-      const appointments = await candidates(closing)
-      if (appointments.length === 0) quiet.add(idOf(closing))
-      let failure: SluiceError | undefined
-      for (const appointment of appointments) {
-        await release(closing, appointment).catch((error: unknown) => {
-          if (!isSluiceError(error)) throw error
-          failure = error
-        })
-      }
-      for (const appointment of appointments) {
-        if (appointment.proof.nonce <= shownOf(closing).nonce) continue
-        const calls = callsFor(closing, appointment)
-        if (calls.length === 0)
-          failure = new SluiceError('FEE_TOO_LOW', `a reward of ${minReward} is asked for, and less is signed`)
-        for (const { to, data, rewarded } of calls) {
-          try {
-            if (rewarded) await closings.noteReward(closing)
-            const receipt = await send(to, data, 'update balance proof')
-            trials.delete(idOf(closing))
-            const { client, proof } = appointment
-            log.info('a proof was shown', { channelId, nonce: proof.nonce, rewarded })
-            events.emit('shown', {
-              tokenNetwork,
-              channelId,
-              client,
-              nonce: proof.nonce,
-              rewarded,
-              transactionHash: receipt.hash,
-            })
-            return
-          } catch (error) {
-            if (!isSluiceError(error)) throw error
-            failure = error
-          }
-        }
-      }
-      if (failure) throw failure
-    }
-
-    /** Shows the partner's releases, for whoever's proof is worth an answer. */
-    async function release(closing: Closing, appointment: Appointment): Promise<void> {
-      const releases = unreleased(closing, appointment)
-      if (releases.length === 0 || callsFor(closing, appointment).length === 0) return
-      const { tokenNetwork, channelId, closer } = closing
-      const { client } = appointment
-      const data = tokenNetworkInterface.encodeFunctionData('registerReleases', [client, closer, [...releases]])
-      await send(tokenNetwork, data, 'register releases')
-      events.emit('released', { tokenNetwork, channelId, client, locks: releases.length })
-    }
-
-    /** Takes out what was set aside for this tower. */
-    async function collect(closing: Closing): Promise<void> {
-      const { tokenNetwork, channelId } = closing
-      const contract = towerDepositContract(towerDeposit!, provider)
-      const due = await rpc.ask('reward', () => contract.claims(tokenNetwork, channelId), { attempts: 3 })
-      if (lower(due.tower) === account && due.amount > 0n) {
-        const data = towerDepositInterface.encodeFunctionData('claim', [tokenNetwork, channelId])
-        await send(towerDeposit!, data, 'claim reward')
-        events.emit('claimed', { tokenNetwork, channelId, amount: due.amount })
-      }
-      await closings.forget(closing)
-    }
-
-    async function see(closing: Closing): Promise<void> {
-      if (isOver(closing, chainTime)) return closings.forget(closing)
-      if (chainTime < closing.settleAt) {
-        if (book.has(closing.hint) && !quiet.has(idOf(closing))) await answer(closing)
-      } else if (closing.rewarded && towerDeposit) await collect(closing)
-    }
-
-    function tick(): void {
-      const now = clock.now()
-      for (const closing of closings.all()) {
-        const id = idOf(closing)
-        if (busy.has(id) || now < (trials.get(id)?.after ?? 0) || stopping.signal.aborted) continue
-        const task = see(closing)
-          .catch((error: unknown) => {
-            if (stopping.signal.aborted) return
-            const failures = (trials.get(id)?.failures ?? 0) + 1
-            trials.set(id, { failures, after: clock.now() + backoff(failures, { delay: TICK, maxDelay: 60_000 }) })
-            const { tokenNetwork, channelId } = closing
-            // Somebody else was faster, or the next look says what is wrong.
-            if (isSluiceError(error) && RACES.has(error.code)) return
-            const code = isSluiceError(error) ? error.code : 'RPC_FAILED'
-            const reason = isSluiceError(error) ? error.shortMessage : String(error)
-            log.warn('a closing could not be answered, trying again', { channelId, code, reason, failures })
-            events.emit('failed', { tokenNetwork, channelId, code, reason })
-          })
-          .finally(() => busy.delete(id))
-        busy.set(id, task)
-      }
-      for (const id of [...trials.keys(), ...quiet]) {
-        const [tokenNetwork, channelId] = id.split('/') as [Hex, Hex]
-        if (closings.get(tokenNetwork, channelId)) continue
-        trials.delete(id)
-        quiet.delete(id)
+        decline(error.code, forStrangers(error).message)
       }
     }
 
     // ------------------------------------------------------------------------------------------------------ life
 
-    const links = createLinks({
+    const links = (dropping = createLinks({
       identity: { account, key, delegation: new Uint8Array() },
       chainId: Number(chainId),
       instance: toHex(randomBytes(16)),
@@ -429,9 +357,21 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
       // A client has a key of its own for this tower: nothing is delegated.
       verifyDelegation: async () => false,
       maxLinks: MAX_LINKS,
-    })
+    }))
     undo.push(() => links.close())
-    links.onMessage((link, message) => (message.type === 'appointment' ? onAppointment(link, message) : undefined))
+    links.onLink((link) => usedAt.set(link, clock.now()))
+    links.onLost((link) => usedAt.delete(link))
+    links.onMessage((link, message) => {
+      if (message.type === 'stake') return stakes.state(link, message)
+      return message.type === 'appointment' ? onAppointment(link, message) : undefined
+    })
+
+    /** Tells a client that is linked that it should look for another tower. */
+    function onDropped({ client, hint, counter }: { readonly client: Hex; readonly hint: Hex; readonly counter: number }): void {
+      events.emit('dropped', { client, hint, counter })
+      const message = 'the place was given to a client with more at stake'
+      dropping?.get(client)?.send('declined', { hint: fromHex(hint, 16), counter, code: 'OVERLOADED', message, held: undefined })
+    }
 
     await watcher.start({
       onLog: async (entry) => {
@@ -445,17 +385,16 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
         const event = decodeChainEvent(entry)
         if (event?.type === 'closed') await closings.closed(event, tokenNetwork, entry.blockNumber)
         else if (event?.type === 'updated') await closings.updated(event, tokenNetwork, entry.blockNumber)
-        quiet.clear()
+        answers.wake()
       },
       onBlock: async (block) => {
         chainTime = block.timestamp
         await book.expire(chainTime - EXPIRY_PAUSE, (hint) => closings.isOpen(hint))
-        tick()
+        answers.tick()
       },
       onRollback: async (block) => {
         await closings.rollBack(block)
-        trials.clear()
-        quiet.clear()
+        answers.forget()
       },
     })
     undo.push(() => watcher.stop())
@@ -465,12 +404,16 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
     async function ticking(): Promise<void> {
       while (!stopping.signal.aborted) {
         await clock.sleep(TICK, stopping.signal).catch(() => {})
-        tick()
+        if (stopping.signal.aborted) return
+        answers.tick()
+        for (const [link, at] of usedAt) if (clock.now() - at >= LINK_IDLE) link.close(1000, 'nothing to say')
+        await stakes.review().catch((error: unknown) => log.warn('stakes could not be read', { reason: String(error) }))
       }
     }
 
     let stopped: Promise<void> | undefined
     return {
+      ...stops,
       account,
       events,
       get appointments() {
@@ -481,7 +424,7 @@ export async function createTower(options: TowerOptions): Promise<Tower> {
         (stopped ??= (async () => {
           stopping.abort()
           for (const step of undo.reverse()) await step()
-          await Promise.all(busy.values())
+          await answers.idle()
           events.clear()
         })()),
     }

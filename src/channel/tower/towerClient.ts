@@ -2,7 +2,8 @@
  * A node's side of its watchtowers: seals what they need, keeps their receipts, goes to the next one when one fails.
  * @module
  */
-import { concatBytes, fromHex, randomBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
+import { stepsHash } from '../../contracts/channelTypes.ts'
+import { fromHex, randomBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
 import { createBell } from '../../core/bell.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import { keyFromSecret } from '../../core/crypto/key.ts'
@@ -12,25 +13,27 @@ import { backoff } from '../../core/retry.ts'
 import type { Store } from '../../core/store/store.ts'
 import type { PeerTransport } from '../../protocol/peer.ts'
 import type { OnChainProof } from '../chain/blockchainService.ts'
+import type { Link } from '../link/link.ts'
 import { createLinks, type Links } from '../link/links.ts'
 import type { Channel } from '../node/channel.ts'
 import type { NodeContext } from '../node/context.ts'
 import { releaseLayout } from '../node/releases.ts'
 import { paidBy, proofOf } from '../state/side.ts'
-import { address, decode, encode, raw, u128, u64 } from '../wire/codec.ts'
-import { NO_HASH, SEALED_APPOINTMENT, type Typed } from '../wire/messages.ts'
+import { address, decode, encode, flag, raw, u128, u64 } from '../wire/codec.ts'
+import { MAX_STAKE_CHANNELS, NO_HASH, SEALED_APPOINTMENT, type Typed } from '../wire/messages.ts'
 import {
   decodeAppointment,
   encodeAppointment,
   hintOf,
   MAX_RELEASES,
   NO_WATCH,
+  paidByProof,
   seal,
   unseal,
   type Appointment,
   type ShownRelease,
 } from './appointment.ts'
-import { sealedHashOf, verifyReceipt, type TowerReceipt } from './receipt.ts'
+import { encodeStakeChannels, sealedHashOf, stakeDigest, verifyReceipt, type TowerReceipt } from './receipt.ts'
 import { rewardDigest } from './rewardDigest.ts'
 import { APPOINTMENTS_PER_SECOND } from './pace.ts'
 
@@ -62,6 +65,12 @@ export interface TowersOptions {
    * @default true
    */
   readonly sealByChannelId?: boolean | undefined
+  /**
+   * Whether the towers are shown the account of this node and its largest channels: then they keep a place for it until
+   * the receipt ends. Otherwise they know the node by a key of its own for each tower, and keep its appointments for a week
+   * at most, while nobody with more at stake wants the place. @default true
+   */
+  readonly showStake?: boolean | undefined
 }
 
 /** What the client takes from its node. */
@@ -93,6 +102,7 @@ const keptLayout = {
   towerDeposit: address,
   reward: u128,
   signature: raw(65),
+  promised: flag,
   /** SHA-256 of the content. */
   print: raw(32),
   sealed: raw(SEALED_APPOINTMENT),
@@ -108,6 +118,8 @@ const ANSWER_TIMEOUT = 10_000
 const IDLE = 30_000
 /** Milliseconds that the towers have to take what they lack when the node stops. */
 const LAST_WORD = 3_000
+/** The least pause before a tower is asked for more time, in milliseconds. */
+const RENEW_PAUSE = 60_000
 /** The longest that a tower which failed is left out, in milliseconds. */
 const LONGEST_REST = 600_000
 
@@ -125,8 +137,12 @@ interface Post {
   readonly url: string
   readonly reward: { readonly deposit: Hex; readonly amount: bigint } | undefined
   readonly links: Links
-  /** By channel: which version of it the tower has, when it got it (ms), and until when it watches (Unix seconds). */
-  readonly marks: Map<Hex, { version: number; at: number; validUntil: number }>
+  /** This node's account for this tower alone. */
+  readonly client: Hex
+  /** By channel: which version of it the tower has, when it got it, and when it is asked for more time (ms). */
+  readonly marks: Map<Hex, { version: number; at: number; renewAt: number }>
+  /** The link on which the stake was shown, and what it was. */
+  shown: { readonly link: Link; readonly channels: string } | undefined
   readonly bell: ReturnType<typeof createBell>
   waiting: Waiting | undefined
   failures: number
@@ -136,8 +152,8 @@ interface Post {
 /** Creates a node's side of its watchtowers. */
 export async function createTowerClient(parts: TowerClientParts, options: TowersOptions): Promise<TowerClient> {
   const { context, store, chainId } = parts
-  const { account, key, delegation, journal, log, clock, events } = context
-  const { towers, copies = 1, duration = 30 * 86_400, interval = 1000, sealByChannelId = true } = options
+  const { account, key, journal, log, clock, events } = context
+  const { towers, copies = 1, duration = 30 * 86_400, interval = 1000, sealByChannelId = true, showStake = true } = options
   assertArgument(towers.length > 0, 'towers', 'at least one')
   assertArgument(Number.isSafeInteger(copies) && copies >= 1, 'copies', 'a whole number from 1')
   assertArgument(Number.isSafeInteger(duration) && duration >= 3600, 'duration', 'an hour or more, in seconds')
@@ -182,8 +198,9 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     assertArgument(/^0x[0-9a-fA-F]{40}$/.test(name), 'account', 'the address of a tower')
     const tower = name.toLowerCase() as Hex
     const own = keyFromSecret(engine().sha256(utf8('sluice tower client'), parts.secret, fromHex(tower, 20)))
+    const client = own.address.toLowerCase() as Hex
     const links = createLinks({
-      identity: { account: own.address.toLowerCase() as Hex, key: own, delegation: new Uint8Array() },
+      identity: { account: client, key: own, delegation: new Uint8Array() },
       chainId: Number(chainId),
       instance: toHex(randomBytes(16)),
       capabilities: 0,
@@ -200,6 +217,8 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       url,
       reward: reward && { deposit: reward.deposit.toLowerCase() as Hex, amount: reward.amount },
       links,
+      client,
+      shown: undefined,
       marks: new Map(),
       bell: createBell(),
       waiting: undefined,
@@ -213,12 +232,14 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
         journal.delete(at)
         continue
       }
-      post.marks.set(id, { version: 0, at: 0, validUntil: Math.min(validUntil, post.marks.get(id)?.validUntil ?? Infinity) })
+      const renewAt = Math.min((validUntil - duration / 2) * 1000, post.marks.get(id)?.renewAt ?? Infinity)
+      post.marks.set(id, { version: 0, at: 0, renewAt })
     }
     links.onMessage((_link, message) => {
       if (message.type !== 'receipt' && message.type !== 'declined') return
       const { waiting } = post
-      if (waiting?.hint === toHex(message.hint) && waiting.counter === message.counter) waiting.resolve(message)
+      if (waiting?.hint === toHex(message.hint) && waiting.counter === message.counter) return waiting.resolve(message)
+      if (message.type === 'declined') dropped(post, toHex(message.hint), message.message)
     })
     links.onLost((_link, { code, reason }) =>
       post.waiting?.reject(new SluiceError('CONNECTION_LOST', `the link to tower ${tower} ended: ${code} ${reason}`)),
@@ -261,7 +282,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       if (channel.phase !== 'open') continue
       const mark = post.marks.get(channel.id)
       const version = versions.get(channel.id) ?? 0
-      let at = mark ? (mark.validUntil - duration / 2) * 1000 : Infinity
+      let at = mark?.renewAt ?? Infinity
       if (version > 0 && mark?.version !== version) at = Math.min(at, mark && !finishing ? mark.at + interval : 0)
       if (at < (first?.at ?? Infinity)) first = { channel, at }
     }
@@ -270,12 +291,14 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
 
   async function attend(post: Post, channel: Channel): Promise<void> {
     const version = versions.get(channel.id) ?? 0
+    const began = clock.now()
+    const renews = (post.marks.get(channel.id)?.renewAt ?? Infinity) <= began
     let validUntil = Infinity
     try {
       await durable() // what this node may still forget is nobody else's either
       for (const kind of kinds) {
         if (kind === 'by channel id' && (channel.consented || !sealByChannelId)) continue
-        const end = await appoint(post, channel, kind, version > 0)
+        const end = await appoint(post, channel, kind, version > 0, renews)
         if (end !== undefined) validUntil = Math.min(validUntil, end)
       }
       post.failures = 0
@@ -292,17 +315,27 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
         return
       }
     }
-    // A channel with nothing to watch for is looked at again when it changes.
-    post.marks.set(channel.id, { version, at: clock.now(), validUntil })
+    // A channel with nothing to watch for is looked at again when it changes. A tower may watch for less than was asked.
+    const now = clock.now()
+    const before = post.marks.get(channel.id)?.renewAt ?? 0
+    const renewAt = renews || before <= now ? now + Math.max((validUntil * 1000 - now) / 2, RENEW_PAUSE) : before
+    post.marks.set(channel.id, { version, at: now, renewAt: Math.min(renewAt, validUntil * 1000) })
   }
 
   /**
    * Makes sure that a tower has what it needs, or more time for what it has.
    * @param mayReplace - false until the partner has said in this run where the channel stands: a store that was restored
    * from a copy may be behind what the tower has.
+   * @param renews - whether it is time to ask for more.
    * @returns until when the tower watches, Unix seconds; undefined if there is nothing to watch for.
    */
-  async function appoint(post: Post, channel: Channel, kind: Kind, mayReplace: boolean): Promise<number | undefined> {
+  async function appoint(
+    post: Post,
+    channel: Channel,
+    kind: Kind,
+    mayReplace: boolean,
+    renews: boolean,
+  ): Promise<number | undefined> {
     const { tower } = post
     const at = keyOf(tower, channel.id, kind)
     const stored = await store.get(at)
@@ -314,7 +347,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     const print = content && engine().sha256(content)
     if (!content || (kept && toHex(kept.print) === toHex(print!))) {
       if (!kept) return undefined
-      if (kept.validUntil - now > duration / 2) return kept.validUntil
+      if (!renews) return kept.validUntil
       const answer = await ask(post, closing, kept, kept.counter, now + duration)
       if (answer.type === 'declined') refuse(answer)
       return keep(post, at, closing, kept, answer)
@@ -332,7 +365,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     function assertNotNewer({ held }: Typed<'declined'>): void {
       const { proof } = decodeAppointment(unseal(held!.sealed, closing))
       const { nonce } = channel.theirs
-      if (proof.nonce < nonce || (proof.nonce === nonce && shownBy(proof) <= paidBy(channel.theirs))) return
+      if (proof.nonce < nonce || (proof.nonce === nonce && paidByProof(proof) <= paidBy(channel.theirs))) return
       throw new SluiceError('STATE_STALE', `tower ${tower} has proof ${proof.nonce} of channel ${channel.id}, this store ${nonce}`, {
         details: { channelId: channel.id, held: proof.nonce, known: nonce },
       })
@@ -342,6 +375,35 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       if (answer.held) assertNotNewer(answer)
       const { code, message } = answer
       throw new SluiceError('PEER_REFUSED', `tower ${tower} refused: ${message}`, { details: { tower, code, message } })
+    }
+  }
+
+  /** Shows a tower what stands behind this node, once for a link, and again when its channels are others. */
+  function state(post: Post, link: Link): void {
+    const { tower, client } = post
+    const totalOf = ({ ownDeposit, theirDeposit, ownWithdrawn, theirWithdrawn }: Channel): bigint =>
+      ownDeposit + theirDeposit - ownWithdrawn - theirWithdrawn
+    const channels = [...context.channels.values()]
+      .filter((channel) => channel.phase === 'open' && totalOf(channel) > 0n)
+      .sort((a, b) => (totalOf(a) < totalOf(b) ? 1 : -1))
+      .slice(0, MAX_STAKE_CHANNELS)
+      .map(({ tokenNetwork, partner }) => ({ tokenNetwork, partner }))
+    if (channels.length === 0) return
+    const text = JSON.stringify(channels)
+    if (post.shown?.link === link && post.shown.channels === text) return
+    post.shown = { link, channels: text }
+    const signature = key.sign(stakeDigest(chainId, { tower, client, account }))
+    link.send('stake', { account, channels: encodeStakeChannels(channels), signature, delegation: context.delegation })
+  }
+
+  /** A tower has given a place away that it had not promised: another one is asked to watch. */
+  function dropped(post: Post, hint: Hex, reason: string): void {
+    for (const { id } of context.channels.values()) {
+      if (![toHex(context.watchOf(id)), NO_WATCH].some((watch) => hintOf({ channelId: id, watch }) === hint)) continue
+      post.marks.delete(id)
+      post.restingUntil = clock.now() + backoff(++post.failures, { delay: 5_000, maxDelay: LONGEST_REST })
+      events.emit('towerFailed', { tower: post.tower, channelId: id, code: 'OVERLOADED', reason })
+      for (const { bell } of posts) bell.ring()
     }
   }
 
@@ -357,6 +419,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     const hint = hintOf(closing)
     return withDeadline({ what: `the receipt of tower ${tower}`, ms: ANSWER_TIMEOUT, signal: over.signal, clock }, async (ended) => {
       const link = await links.connect(tower, { signal: ended })
+      if (showStake) state(post, link)
       try {
         return await new Promise<Typed<'receipt' | 'declined'>>((resolve, reject) => {
           post.waiting = { hint, counter, resolve, reject }
@@ -378,7 +441,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     answer: Typed<'receipt'>,
   ): Promise<number> {
     const { tower, reward } = post
-    const { validUntil, towerDeposit, signature } = answer
+    const { validUntil, towerDeposit, signature, promised } = answer
     const receipt: TowerReceipt = {
       chainId,
       tower,
@@ -388,6 +451,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       validUntil,
       towerDeposit,
       reward: answer.reward,
+      promised: answer.promised,
       signature,
     }
     verifyReceipt(receipt)
@@ -398,11 +462,11 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
         details: { tower, reward: answer.reward, towerDeposit },
       })
     }
-    const kept = { counter, validUntil, towerDeposit, reward: answer.reward, signature, print, sealed }
+    const kept = { counter, validUntil, towerDeposit, reward: answer.reward, signature, promised, print, sealed }
     journal.put(at, () => encode(keptLayout, kept))
     await durable()
     const { channelId } = closing
-    events.emit('appointed', { channelId, tower, counter, validUntil })
+    events.emit('appointed', { channelId, tower, counter, validUntil, promised })
     return validUntil
   }
 
@@ -415,7 +479,11 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     const { id, tokenNetwork, partner } = channel
     const digests = context.digests(tokenNetwork)
     const digest = signedProof && toHex(digests.BalanceProof(proofOf(channel.theirChannel!, channel.theirs)))
-    const signed = (what: Uint8Array): Uint8Array => concatBytes(key.sign(what), delegation)
+    if (!context.counts(channel)) {
+      // By a key that the contract does not know nothing could be shown: it is done again once it does.
+      context.registerKey(channel)
+      return undefined
+    }
     const { tower, reward } = post
     const promise = reward && { tokenNetwork, channelId: id, nonce: proof.nonce, tower, amount: reward.amount }
     const appointment: Appointment = {
@@ -423,8 +491,10 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
       closer: partner,
       client: account,
       proof,
-      updateSignature: digest ? signed(digests.Update({ channelId: id, proof: digest })) : new Uint8Array(0),
-      reward: reward && { ...reward, tower, signature: signed(rewardDigest(chainId, reward.deposit, promise!)) },
+      updateSignature: digest
+        ? key.sign(digests.Update({ channelId: id, proof: digest, steps: stepsHash(proof.steps) }))
+        : new Uint8Array(0),
+      reward: reward && { ...reward, tower, signature: key.sign(rewardDigest(chainId, reward.deposit, promise!)) },
       releases,
     }
     for (let fewer = releases; ; fewer = fewer.slice(0, -1)) {
@@ -446,7 +516,7 @@ export async function createTowerClient(parts: TowerClientParts, options: Towers
     return found
       .sort((a, b) => b.expiry - a.expiry)
       .slice(0, MAX_RELEASES)
-      .map((release) => ({ lock: release.lock, signature: concatBytes(release.signature, release.delegation) }))
+      .map((release) => ({ lock: release.lock, signature: release.signature }))
   }
 }
 
@@ -461,12 +531,4 @@ const NO_PROOF: OnChainProof = {
   watch: NO_HASH,
   signature: new Uint8Array(0),
   steps: new Uint8Array(0),
-}
-
-/** What a proof says was paid, with the steps of its hash chain. */
-function shownBy({ transferred, steps }: OnChainProof): bigint {
-  if (steps.length !== 128) return transferred
-  const view = new DataView(steps.buffer, steps.byteOffset)
-  const unit = (view.getBigUint64(48) << 64n) | view.getBigUint64(56)
-  return transferred + unit * BigInt(view.getUint32(124))
 }

@@ -54,23 +54,28 @@ export class Writer {
   }
 
   u8(value: number): void {
+    assertFits(value, 2 ** 8)
     const at = this.#grow(1)
     this.#view.setUint8(at, value)
   }
   u16(value: number): void {
+    assertFits(value, 2 ** 16)
     const at = this.#grow(2)
     this.#view.setUint16(at, value)
   }
   u32(value: number): void {
+    assertFits(value, 2 ** 32)
     const at = this.#grow(4)
     this.#view.setUint32(at, value)
   }
   u64(value: number): void {
+    assertFits(value, 2 ** 53)
     const at = this.#grow(8)
     this.#view.setUint32(at, Math.floor(value / 2 ** 32))
     this.#view.setUint32(at + 4, value >>> 0)
   }
   u128(value: bigint): void {
+    assertBits(value, 128n)
     const at = this.#grow(16)
     this.#view.setBigUint64(at, value >> 64n)
     this.#view.setBigUint64(at + 8, value)
@@ -132,6 +137,22 @@ export class Reader {
   }
 }
 
+/** Throws unless a number fits: a view would write what is left of it. */
+function assertFits(value: number, limit: number): void {
+  if (Number.isSafeInteger(value) && value >= 0 && value < limit) return
+  throw new SluiceError('BAD_ARGUMENT', `a whole number from 0 and below ${limit} is expected, not ${String(value)}`)
+}
+
+function assertBits(value: bigint, bits: bigint): void {
+  if (typeof value === 'bigint' && value >= 0n && value >> bits === 0n) return
+  throw new SluiceError('BAD_ARGUMENT', `a bigint from 0n and below 2^${bits} is expected, not ${String(value)}`)
+}
+
+/** Throws unless a list or bytes are as short as whoever reads them asks for. */
+function assertSize(size: number, limit: number): void {
+  if (size > limit) throw new SluiceError('BAD_ARGUMENT', `no more than ${limit} are expected, not ${size}`)
+}
+
 /** The error of a field that can't be what it is. */
 export function badField(name: string, flaw: string): SluiceError {
   return new SluiceError('BAD_MESSAGE', `${name} ${flaw}`, { details: { field: name } })
@@ -150,6 +171,7 @@ export const u128: Field<bigint> = { write: (out, value) => out.u128(value), rea
 /** A number of 256 bits. */
 export const u256: Field<bigint> = {
   write: (out, value) => {
+    assertBits(value, 256n)
     out.u128(value >> 128n)
     out.u128(value & (2n ** 128n - 1n))
   },
@@ -188,6 +210,7 @@ export const address: Field<Hex> = {
 /** Up to `limit` bytes behind their number. */
 export const bytes = (limit: number): Field<Uint8Array> => ({
   write: (out, value) => {
+    assertSize(value.length, limit)
     out.u16(value.length)
     out.raw(value)
   },
@@ -198,13 +221,17 @@ export const bytes = (limit: number): Field<Uint8Array> => ({
   },
 })
 
+/** A character that is written as two. */
+const PAIR = /[\ud800-\udbff][\udc00-\udfff]$/
+
 /** Up to `limit` bytes of UTF-8 behind their number. */
 export const text = (limit: number): Field<string> => {
   const field = bytes(limit)
   return {
     write: (out, value) => {
       let written = utf8(value)
-      while (written.length > limit) written = utf8((value = value.slice(0, -1)))
+      // By whole characters: half of a pair would be written as another one.
+      while (written.length > limit) written = utf8((value = value.slice(0, PAIR.test(value) ? -2 : -1)))
       field.write(out, written)
     },
     read: (from, name) => {
@@ -220,6 +247,7 @@ export const text = (limit: number): Field<string> => {
 /** Up to `limit` groups of fields behind their number. */
 export const list = <const L extends Layout>(layout: L, limit: number): Field<readonly ValuesOf<L>[]> => ({
   write: (out, values) => {
+    assertSize(values.length, limit)
     out.u16(values.length)
     for (const value of values) write(layout, out, value)
   },

@@ -39,6 +39,9 @@ export const MAX_HOPS = 12
 /** Bytes of what a watchtower keeps, sealed: always the same, so that their number says nothing. */
 export const SEALED_APPOINTMENT = 8192
 
+/** Channels that a client shows a watchtower as its stake. */
+export const MAX_STAKE_CHANNELS = 32
+
 /** A balance proof beside what the receiver knows of it already: channel, stream, and the reference to the message. */
 export const proofFields = { nonce: u64, transferred: u128, locked: u128, locksroot: raw(32), signature: raw(64) } as const
 
@@ -151,8 +154,19 @@ const layouts = {
   // -------------------------------------------------------------------------------- a watchtower and its client
   /** What the tower is to keep, and open when the closing of a channel shows the key: in place of number `replaces`. */
   appointment: { hint: raw(16), counter: u64, replaces: u64, validUntil: u64, sealed: raw(SEALED_APPOINTMENT) },
-  /** EIP-712 `Receipt`: the tower keeps it until then, and acts if the reward inside is at least this much. */
-  receipt: { hint: raw(16), counter: u64, validUntil: u64, towerDeposit: address, reward: u128, signature: raw(65) },
+  /**
+   * EIP-712 `Receipt`: the tower keeps it until then, and acts if the reward inside is at least this much. Not `promised`:
+   * it keeps it only while nobody with more at stake wants the place.
+   */
+  receipt: {
+    hint: raw(16),
+    counter: u64,
+    validUntil: u64,
+    towerDeposit: address,
+    reward: u128,
+    signature: raw(65),
+    promised: flag,
+  },
   /** The tower doesn't keep it. `held` is what it has in the place of number `replaces`, if that is another one. */
   declined: {
     hint: raw(16),
@@ -160,6 +174,14 @@ const layouts = {
     code: text(64),
     message: text(256),
     held: optional({ counter: u64, sealed: raw(SEALED_APPOINTMENT) }),
+  },
+  /** EIP-712 `Stake` by an account: its money, in these channels, stands behind the client of this link. */
+  stake: {
+    account: address,
+    /** Token network and partner of each, 20 bytes and 20. */
+    channels: bytes(40 * MAX_STAKE_CHANNELS),
+    signature: raw(65),
+    delegation: bytes(1024),
   },
 } as const satisfies Record<string, Layout>
 
@@ -195,6 +217,7 @@ const codes = {
   appointment: 64,
   receipt: 65,
   declined: 66,
+  stake: 67,
 } as const satisfies Record<keyof typeof layouts, number>
 
 /** The name of a type of message. */

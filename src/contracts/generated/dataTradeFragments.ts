@@ -51,6 +51,7 @@ export const dataTradeFragments = [
   'function grace() view returns (uint32)',
   'function orderId((address buyer, address seller, address token, address ackSigner, uint256 price, uint64 totalData, uint64 chunks, bytes32 dataRoot, uint64 deadline, bytes32 salt) order) view returns (bytes32)',
   'function orders(bytes32 id) view returns ((address buyer, address seller, uint64 total_data, uint64 data_transfered, bool is_finished, uint64 started_from, uint64 deadline))',
+  'function originChainId() view returns (uint256)',
   'function overdue(bytes32[] ids) view returns (bool[] over)',
   'function rate((address buyer, address seller, address token, address ackSigner, uint256 price, uint64 totalData, uint64 chunks, bytes32 dataRoot, uint64 deadline, bytes32 salt) order, uint8 score, bytes32 commentHash, bytes signature)',
   'function redeem((address buyer, address seller, address token, address ackSigner, uint256 price, uint64 totalData, uint64 chunks, bytes32 dataRoot, uint64 deadline, bytes32 salt) order, uint64 transferred, bytes signature)',

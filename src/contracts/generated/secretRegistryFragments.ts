@@ -6,7 +6,8 @@ export const secretRegistryFragments = [
   'error ZeroSecret(uint256 place)',
   'event SecretRevealed(bytes32 indexed secrethash, bytes32 secret)',
   'event SecretsRegistered(bytes32 indexed key, uint256 count)',
+  'function listRevealedAt(bytes32 key) view returns (uint256 time)',
   'function registerSecrets(bytes32[] secrets) returns (bytes32 key)',
-  'function revealTimes(bytes32[] keys) view returns (uint256[] times)',
-  'function revealedAt(bytes32 key) view returns (uint256 time)',
+  'function revealTimes(bytes32[] secrethashes) view returns (uint256[] times)',
+  'function revealedAt(bytes32 secrethash) view returns (uint256 time)',
 ] as const

@@ -30,6 +30,7 @@ export const tokenNetworkCallFragments = [
   'error WrongBalances(bytes32 channelId)',
   'error WrongLocks(bytes32 channelId)',
   'error WrongValue(uint256 value, uint256 expected)',
+  'function addSessionKey(address participant, address partner, address signer, bytes delegation) payable',
   'function batch(bytes[] calls) payable',
   'function close(address closer, address partner, (uint64 nonce, uint128 transferred, uint128 locked, bytes32 locksroot, bytes32 stream, bytes32 ref, bytes32 watch, bytes signature, bytes steps) proof, bytes closerSignature) payable',
   'function closeCooperatively(address participant1, address participant2, uint128 balance1, uint128 balance2, uint64 validUntil, bytes signature1, bytes signature2) payable',

@@ -3,6 +3,7 @@
 /** The ABI of `TowerDeposit.sol` in ethers' human-readable form: a quarter of the size, for what runs in pages. */
 export const towerDepositFragments = [
   'error ClaimTooEarly(uint256 opensAt)',
+  'error NetworkUnknown(address tokenNetwork)',
   'error NoReward(address tokenNetwork, bytes32 channelId)',
   'error NotSignedBy(address account)',
   'error NothingToWithdraw(address token, address account)',

@@ -9,7 +9,8 @@ import {TypedData} from "./TypedData.sol";
 /// @title Escrow for data sold by the byte.
 /// @notice A buyer deposits the price of an order, acknowledges bytes as they arrive, and the seller is paid in
 /// proportion: by counts that the buyer records on chain, or by vouchers that the buyer signs and the seller redeems.
-/// @dev An order's id is the EIP-712 hash of everything agreed. Callers hand in the order again with each call, the id
+/// @dev An order's id is the EIP-712 hash of everything agreed, under the domain of the deployment: should the chain change
+/// its id, open orders stay in reach, while what is signed binds the id that the chain has now. Callers hand in the order again with each call, the id
 /// proves that it is the one created, and only what changes (and what `orders` shows) is stored: three slots.
 contract DataTrade is Payouts, TypedData {
     // ------------------------------------------------------------------------------------------------------- types
@@ -214,6 +215,9 @@ contract DataTrade is Payouts, TypedData {
 
     /// @notice Seconds that the seller has after the deadline, or after a close request, to redeem what it holds.
     uint32 public immutable grace;
+
+    /// @notice The chain's id at the deployment: that of the domain under which orders are named.
+    uint256 public immutable originChainId = block.chainid;
 
     // ----------------------------------------------------------------------------------------------------- storage
 
@@ -465,7 +469,7 @@ contract DataTrade is Payouts, TypedData {
         return (standing.weightedScore, standing.weight, standing.count);
     }
 
-    /// @notice The id that an order has here: its EIP-712 hash.
+    /// @notice The id that an order has here: its EIP-712 hash under the domain of the deployment.
     function orderId(Order calldata order) public view returns (bytes32) {
         bytes32 typeHash = ORDER_TYPEHASH;
         bytes32 structHash;
@@ -477,7 +481,7 @@ contract DataTrade is Payouts, TypedData {
             calldatacopy(add(encoded, 32), order, 320)
             structHash := keccak256(encoded, 352)
         }
-        return _digest(structHash);
+        return _originDigest(structHash);
     }
 
     // ---------------------------------------------------------------------------------------------------- settling

@@ -90,7 +90,9 @@ library LockTree {
     {
         uint256 secrets;
         uint256 end;
-        bytes4 selector = secretRegistry.revealedAt.selector;
+        // A list of one counts if its secret was registered alone, a longer one if it was registered as this list.
+        bytes4 alone = secretRegistry.revealedAt.selector;
+        bytes4 together = secretRegistry.listRevealedAt.selector;
         assembly ("memory-safe") {
             cursor := locks.offset
             secrets := mload(0x40)
@@ -99,10 +101,13 @@ library LockTree {
                 let size := shr(240, calldataload(cursor))
                 cursor := add(cursor, 2)
                 if iszero(size) { break }
-                mstore(0, selector)
                 switch size
-                case 1 { calldatacopy(4, cursor, 32) }
+                case 1 {
+                    mstore(0, alone)
+                    calldatacopy(4, cursor, 32)
+                }
                 default {
+                    mstore(0, together)
                     calldatacopy(cell, cursor, shl(5, size))
                     mstore(4, keccak256(cell, shl(5, size)))
                 }

@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 /// @title When a secret became public.
 /// @notice Secrets registered in one call are noted under one key, at the price of one.
+/// @dev A payer chooses secrethashes, and could choose the key of a list, whose time is no word about any secret with that
+/// hash. So what is noted says what it is for: a time alone for one secret, a time with a mark for a list.
 contract SecretRegistry {
     /// @notice `secret`, whose SHA-256 is `secrethash`, is public.
     event SecretRevealed(bytes32 indexed secrethash, bytes32 secret);
@@ -15,6 +17,9 @@ contract SecretRegistry {
     /// @notice The secret at this place is zero.
     error ZeroSecret(uint256 place);
 
+    /// @dev In the slot of a list, beside the time.
+    uint256 private constant LIST = 1 << 255;
+
     /// @notice Registers secrets together. Registering the same list again changes nothing.
     /// @return key The secrethash of one secret; of more, the keccak-256 of their secrethashes one behind the other.
     function registerSecrets(bytes32[] calldata secrets) external returns (bytes32 key) {
@@ -26,14 +31,17 @@ contract SecretRegistry {
                 if (hashes[i] == 0) revert ZeroSecret(i);
                 _hash(hashes, i);
             }
+            uint256 noted;
             assembly ("memory-safe") {
                 switch count
                 case 1 { key := mload(add(hashes, 32)) }
                 default { key := keccak256(add(hashes, 32), shl(5, count)) }
+                noted := sload(key)
             }
-            if (revealedAt(key) != 0) return key;
+            if (noted != 0) return key;
+            noted = count == 1 ? block.timestamp : block.timestamp | LIST;
             assembly ("memory-safe") {
-                sstore(key, timestamp())
+                sstore(key, noted)
             }
             for (uint256 i = 0; i < count; ++i) {
                 emit SecretRevealed(hashes[i], secrets[i]);
@@ -42,19 +50,30 @@ contract SecretRegistry {
         }
     }
 
-    /// @notice Unix seconds of the block in which a key was registered; 0 for never.
+    /// @notice Unix seconds of the block in which a secret was registered alone; 0 for never, and for the key of a list.
     /// @dev Kept in the slot of that number. Keys are hashes already, and nothing else is stored here.
-    function revealedAt(bytes32 key) public view returns (uint256 time) {
+    function revealedAt(bytes32 secrethash) public view returns (uint256 time) {
         assembly ("memory-safe") {
-            time := sload(key)
+            time := sload(secrethash)
+            time := mul(time, iszero(shr(255, time)))
         }
     }
 
-    /// @notice `revealedAt` of many keys.
-    function revealTimes(bytes32[] calldata keys) external view returns (uint256[] memory times) {
-        times = new uint256[](keys.length);
-        for (uint256 i = 0; i < keys.length; ++i) {
-            times[i] = revealedAt(keys[i]);
+    /// @notice Unix seconds of the block in which a list of several secrets was registered; 0 for never, and for the hash of
+    /// a secret that was registered alone.
+    /// @param key The keccak-256 of their secrethashes one behind the other.
+    function listRevealedAt(bytes32 key) external view returns (uint256 time) {
+        assembly ("memory-safe") {
+            time := sload(key)
+            time := mul(xor(time, LIST), shr(255, time))
+        }
+    }
+
+    /// @notice `revealedAt` of many secrethashes.
+    function revealTimes(bytes32[] calldata secrethashes) external view returns (uint256[] memory times) {
+        times = new uint256[](secrethashes.length);
+        for (uint256 i = 0; i < secrethashes.length; ++i) {
+            times[i] = revealedAt(secrethashes[i]);
         }
     }
 

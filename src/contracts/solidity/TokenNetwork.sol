@@ -7,6 +7,7 @@ import {Payouts} from "./Payouts.sol";
 import {SecretRegistry} from "./SecretRegistry.sol";
 import {Settlement} from "./Settlement.sol";
 import {Signatures} from "./Signatures.sol";
+import {TokenNetworkRegistry} from "./TokenNetworkRegistry.sol";
 
 /// @title The payment channels of one token.
 /// @notice Two accounts deposit, pay each other by signed balance proofs off chain, and divide the deposits in the end:
@@ -88,6 +89,9 @@ contract TokenNetwork is Payouts, Signatures {
         /// @dev Unix seconds, of a closed channel.
         uint40 settleAt;
         bool consented;
+        /// @dev What others have paid in for each side.
+        uint128 gift1;
+        uint128 gift2;
     }
 
     /// @dev A pair's slot and what follows from it.
@@ -111,6 +115,12 @@ contract TokenNetwork is Payouts, Signatures {
     );
     /// @notice `totalDeposit` of `participant` is in the channel now.
     event ChannelNewDeposit(bytes32 indexed channelId, address indexed participant, uint256 totalDeposit);
+    /// @notice `payer` paid in for `participant`, which gets `totalGift` in all when the channel ends, beside its deposit.
+    event ChannelGift(
+        bytes32 indexed channelId, address indexed participant, address indexed payer, uint256 totalGift
+    );
+    /// @notice `signer` signs for `participant` in this channel, as long as it lives.
+    event SessionKeyAdded(bytes32 indexed channelId, address indexed participant, address signer);
     /// @notice `participant` has taken `totalWithdraw` out of the open channel so far.
     event ChannelWithdraw(bytes32 indexed channelId, address indexed participant, uint256 totalWithdraw);
     /// @notice `closer` closed the channel with what its partner signed. Until `settleAt` the partner can answer.
@@ -141,7 +151,7 @@ contract TokenNetwork is Payouts, Signatures {
     error NoOpenChannel(bytes32 channelId);
     /// @notice The pair's channel is not closed, or was settled.
     error NoClosedChannel(bytes32 channelId);
-    /// @notice A total deposit must grow, and stay below 2^104.
+    /// @notice A total deposit must grow, and stay below 2^104. For what others pay in: so must what they have paid.
     error TotalDepositOutOfRange(uint256 totalDeposit, uint256 present, uint256 largest);
     /// @notice A total withdrawal must grow, and both sides' may not exceed the deposits.
     error TotalWithdrawOutOfRange(uint256 totalWithdraw, uint256 present, uint256 largest);
@@ -151,7 +161,7 @@ contract TokenNetwork is Payouts, Signatures {
     error BalancesNotTotal(uint256 sum, uint256 total);
     /// @notice The channel was opened by consent and can't be closed without a proof.
     error ProofMissing(bytes32 channelId);
-    /// @notice The proof is not newer than the one known.
+    /// @notice The proof is not newer than the one known, nor does it pay more by the steps of its hash chain.
     error NonceNotIncreased(uint64 nonce, uint64 known);
     /// @notice The balances handed in are not those that the channel was closed with.
     error WrongBalances(bytes32 channelId);
@@ -177,14 +187,15 @@ contract TokenNetwork is Payouts, Signatures {
     bytes32 private constant PROOF_TYPEHASH = keccak256(
         "BalanceProof(bytes32 channel,uint64 nonce,uint128 transferred,uint128 locked,bytes32 locksroot,bytes32 stream,bytes32 reference)"
     );
-    bytes32 private constant CLOSE_TYPEHASH = keccak256("Close(bytes32 channelId,bytes32 proof)");
-    bytes32 private constant UPDATE_TYPEHASH = keccak256("Update(bytes32 channelId,bytes32 proof)");
+    bytes32 private constant CLOSE_TYPEHASH = keccak256("Close(bytes32 channelId,bytes32 proof,bytes32 steps)");
+    bytes32 private constant UPDATE_TYPEHASH = keccak256("Update(bytes32 channelId,bytes32 proof,bytes32 steps)");
     bytes32 private constant WITHDRAW_TYPEHASH =
         keccak256("Withdraw(bytes32 channelId,address participant,uint128 totalWithdraw,uint64 validUntil)");
     bytes32 private constant COOPERATIVE_CLOSE_TYPEHASH =
         keccak256("CooperativeClose(bytes32 channelId,uint128 balance1,uint128 balance2,uint64 validUntil)");
     bytes32 private constant RELEASE_TYPEHASH = keccak256("Release(bytes32 channelId,address sender,bytes32 lock)");
-    bytes32 private constant OPEN_TYPEHASH = keccak256("Open(bytes32 channelId,uint128 deposit,uint64 validUntil)");
+    bytes32 private constant OPEN_TYPEHASH =
+        keccak256("Open(bytes32 channelId,uint128 deposit,uint64 validUntil,bytes32 consent)");
 
     uint256 private constant MOST_STEPS = 1024;
 
@@ -194,6 +205,8 @@ contract TokenNetwork is Payouts, Signatures {
     /// @dev The channel's slot of withdrawals is in use.
     uint256 private constant WITHDRAWN = 4;
     uint256 private constant CONSENTED = 8;
+    /// @dev The channel's slot of gifts is in use.
+    uint256 private constant GIFTED = 16;
     uint256 private constant EPOCH = ((1 << 40) - 1) << 8;
     uint256 private constant EPOCH_ONE = 1 << 8;
     uint256 private constant LARGEST_DEPOSIT = (1 << 104) - 1;
@@ -215,24 +228,33 @@ contract TokenNetwork is Payouts, Signatures {
     uint32 public immutable challengePeriod;
     /// @notice Knows when secrets became public.
     SecretRegistry public immutable secretRegistry;
+    /// @notice Made this network, and says which session keys accounts have delegated to.
+    TokenNetworkRegistry public immutable registry;
 
     // ----------------------------------------------------------------------------------------------------- storage
 
     mapping(bytes32 pair => uint256) private _pairs;
     /// @dev withdrawn1 u104 | withdrawn2 u104.
     mapping(bytes32 channelId => uint256) private _withdrawals;
+    /// @dev gift1 u104 | gift2 u104. Apart from deposits: what agreements were made about stays what it was.
+    mapping(bytes32 channelId => uint256) private _gifts;
     mapping(bytes32 channelId => uint256) private _closings;
     /// @dev Bitmap of the locks that are unlocked, while others are not.
     mapping(bytes32 channelId => mapping(address sender => uint256)) private _unlocked;
     /// @dev By leaf hash: the locks that their receiver has given back.
     mapping(bytes32 channelId => mapping(address sender => mapping(bytes32 lock => bool))) private _released;
 
+    /// @notice Whether a key signs for an account in a channel, beside the account's own. Once it does it always will: on
+    /// that the other side relies.
+    mapping(bytes32 channelId => mapping(address account => mapping(address signer => bool))) public sessionKeys;
+
     bool private transient _batching;
     /// @dev What the calls of a batch have not used of its ETH.
     uint256 private transient _unspent;
 
-    /// @dev Deployed by the TokenNetworkRegistry, whose domain delegations are signed under.
-    constructor(address token_, uint32 challengePeriod_, SecretRegistry secretRegistry_) Signatures(msg.sender) {
+    /// @dev Deployed by the TokenNetworkRegistry.
+    constructor(address token_, uint32 challengePeriod_, SecretRegistry secretRegistry_) {
+        registry = TokenNetworkRegistry(msg.sender);
         token = token_;
         challengePeriod = challengePeriod_;
         secretRegistry = secretRegistry_;
@@ -244,7 +266,8 @@ contract TokenNetwork is Payouts, Signatures {
     /// @param amount The deposit; may be zero. ETH is sent along, a token needs an allowance.
     /// @param watch What the partner's consent was signed with.
     /// @param consent The partner's signature of its first balance proof (nonce 1, all else zero), with which the
-    /// channel can be closed from the start and not without; empty for a channel without such proofs.
+    /// channel can be closed from the start and not without; empty for a channel without such proofs. By its own key, or by
+    /// a session key with the delegation behind (see `TokenNetworkRegistry.isDelegated`), which is registered by that.
     /// @return id The channel's id.
     function open(address partner, uint128 amount, bytes32 watch, bytes calldata consent)
         external
@@ -258,6 +281,10 @@ contract TokenNetwork is Payouts, Signatures {
 
     /// @notice Opens a channel for `participant`, who signed `Open`; anyone may. The deposit is the participant's, by
     /// allowance or permit. Not for ETH.
+    /// @dev `Open` has the keccak-256 of `watch` and `consent` one behind the other, zero without consent: who hands it in
+    /// can't leave the consent away.
+    /// @param signature By the participant's own key, its contract (ERC-1271), or a session key with the delegation behind,
+    /// which is registered by that.
     /// @param permit Used if it can be; the allowance decides, for anyone may have used the permit before.
     function openFor(
         address participant,
@@ -272,7 +299,11 @@ contract TokenNetwork is Payouts, Signatures {
         if (token == address(0)) revert NotForEth();
         _requireTime(validUntil);
         id = _open(participant, partner, amount, watch, consent);
-        _requireSigned(participant, _digest(keccak256(abi.encode(OPEN_TYPEHASH, id, amount, validUntil))), signature);
+        bytes32 bound = consent.length == 0 ? bytes32(0) : keccak256(bytes.concat(watch, consent));
+        bytes32 digest = _digest(keccak256(abi.encode(OPEN_TYPEHASH, id, amount, validUntil, bound)));
+        if (!_isOpenedBy(id, participant, digest, signature) && !registry.isSignedBy(participant, digest, signature)) {
+            revert NotSignedBy(participant);
+        }
         if (permit.deadline != 0) {
             try IERC20Permit(token).permit(
                 participant, address(this), permit.value, permit.deadline, permit.v, permit.r, permit.s
@@ -281,13 +312,19 @@ contract TokenNetwork is Payouts, Signatures {
         _pull(participant, amount);
     }
 
-    /// @notice Raises the deposit of `participant` in its open channel with `partner`; anyone may pay.
-    /// @param totalDeposit What the deposit is to be in all.
+    /// @notice Raises the deposit of `participant` in its open channel with `partner`. Anyone may pay, but from others than
+    /// the participant it is a gift: kept apart and paid to the participant when the channel ends, so that nobody else
+    /// changes what both sides reckon with.
+    /// @param totalDeposit What the deposit is to be in all, gifts included if the call is not the participant's.
     function deposit(address participant, address partner, uint128 totalDeposit) external payable nonReentrant {
         Pair memory pair = _openPair(participant, partner);
         bool first = participant < partner;
         (uint256 deposit1, uint256 deposit2) = _deposits(pair.slot);
         uint256 present = first ? deposit1 : deposit2;
+        if (msg.sender != participant) {
+            _pull(msg.sender, _noteGift(pair, participant, first, present, totalDeposit));
+            return;
+        }
         if (totalDeposit <= present || totalDeposit > LARGEST_DEPOSIT) {
             revert TotalDepositOutOfRange(totalDeposit, present, LARGEST_DEPOSIT);
         }
@@ -295,6 +332,23 @@ contract TokenNetwork is Payouts, Signatures {
         _pairs[pair.key] = pair.slot + (amount << (first ? 152 : 48));
         emit ChannelNewDeposit(pair.id, participant, totalDeposit);
         _pull(msg.sender, amount);
+    }
+
+    /// @notice Registers a session key of `participant` for its open channel with `partner`: what it signs counts there from
+    /// then on, whatever becomes of the delegation. By the participant itself, or by anyone with its delegation.
+    /// @param delegation See `TokenNetworkRegistry.isDelegated`; empty if the participant is the caller.
+    function addSessionKey(address participant, address partner, address signer, bytes calldata delegation)
+        external
+        payable
+        nonReentrant
+    {
+        _takeValue(0);
+        bytes32 id = _openPair(participant, partner).id;
+        if (
+            signer == address(0)
+                || (msg.sender != participant && !registry.isDelegated(participant, signer, delegation))
+        ) revert NotSignedBy(participant);
+        _addKey(id, participant, signer);
     }
 
     /// @notice Pays `participant` out of the open channel, as both agreed. An empty signature stands for the caller's.
@@ -313,8 +367,8 @@ contract TokenNetwork is Payouts, Signatures {
         {
             bytes32 structHash =
                 keccak256(abi.encode(WITHDRAW_TYPEHASH, pair.id, participant, totalWithdraw, validUntil));
-            _requireConsent(participant, structHash, participantSignature);
-            _requireConsent(partner, structHash, partnerSignature);
+            _requireConsent(pair.id, participant, structHash, participantSignature);
+            _requireConsent(pair.id, partner, structHash, partnerSignature);
         }
         uint256 present = _noteWithdrawal(pair, participant < partner, totalWithdraw);
         emit ChannelWithdraw(pair.id, participant, totalWithdraw);
@@ -323,7 +377,8 @@ contract TokenNetwork is Payouts, Signatures {
 
     // -------------------------------------------------------------------------------------------------- the ending
 
-    /// @notice Ends an open channel at once, as both agreed. An empty signature stands for the caller's.
+    /// @notice Ends an open channel at once, as both agreed. An empty signature stands for the caller's. The balances add up
+    /// to what both sides have in the channel; what others gave them is paid on top.
     /// @dev What is signed has the balance of the lower address first, in whichever order the sides are named here.
     function closeCooperatively(
         address participant1,
@@ -340,14 +395,11 @@ contract TokenNetwork is Payouts, Signatures {
         (uint128 paid1, uint128 paid2) = participant1 < participant2 ? (balance1, balance2) : (balance2, balance1);
         {
             bytes32 structHash = keccak256(abi.encode(COOPERATIVE_CLOSE_TYPEHASH, pair.id, paid1, paid2, validUntil));
-            _requireConsent(participant1, structHash, signature1);
-            _requireConsent(participant2, structHash, signature2);
+            _requireConsent(pair.id, participant1, structHash, signature1);
+            _requireConsent(pair.id, participant2, structHash, signature2);
         }
         _requireTotal(pair, uint256(balance1) + balance2);
-        _end(pair);
-        emit ChannelSettled(pair.id, paid1, paid2, 0, 0, true);
-        _push(token, participant1, balance1);
-        _push(token, participant2, balance2);
+        _endTogether(pair, participant1, participant2, paid1, paid2);
     }
 
     /// @notice Closes an open channel with what the partner of `closer` signed last.
@@ -370,15 +422,15 @@ contract TokenNetwork is Payouts, Signatures {
             if (proof.signature.length != 0) revert NonceNotIncreased(0, 0);
             if (pair.slot & CONSENTED != 0) revert ProofMissing(pair.id);
         }
-        _requireConsent(closer, keccak256(abi.encode(CLOSE_TYPEHASH, pair.id, digest)), closerSignature);
+        _requireConsent(pair.id, closer, _shown(CLOSE_TYPEHASH, pair.id, digest, proof.steps), closerSignature);
         uint256 settleAt = block.timestamp + challengePeriod;
         _pairs[pair.key] = pair.slot ^ (OPEN | CLOSED);
         _closings[pair.id] = settleAt << 216 | _commitment(closer, fromPartner, fromCloser);
         emit ChannelClosed(pair.id, closer, fromPartner, watch, settleAt);
     }
 
-    /// @notice Shows, after a closing, what the closer signed last. As often as with a newer proof, until the channel
-    /// may be settled.
+    /// @notice Shows, after a closing, what the closer signed last. As often as with a newer proof, or more steps of the
+    /// same proof's hash chain, until the channel may be settled.
     /// @param fromPartner What the channel was closed with.
     /// @param fromCloser What was shown so far.
     /// @param proof Of the closer.
@@ -395,10 +447,13 @@ contract TokenNetwork is Payouts, Signatures {
         (Pair memory pair, uint256 slot) = _closedPair(closer, nonClosing, fromPartner, fromCloser);
         uint256 settleAt = slot >> 216 & TIME;
         if (block.timestamp >= settleAt) revert UpdateTooLate(settleAt);
-        if (proof.nonce <= fromCloser.nonce) revert NonceNotIncreased(proof.nonce, fromCloser.nonce);
+        if (proof.nonce < fromCloser.nonce) revert NonceNotIncreased(proof.nonce, fromCloser.nonce);
         (Balance memory shown, bytes32 digest) = _balance(pair.id, closer, proof);
+        if (proof.nonce == fromCloser.nonce && !_paysMore(shown, fromCloser)) {
+            revert NonceNotIncreased(proof.nonce, fromCloser.nonce);
+        }
         // Else the closer could hand in an empty proof of the highest nonce, against which nothing helps.
-        _requireConsent(nonClosing, keccak256(abi.encode(UPDATE_TYPEHASH, pair.id, digest)), nonClosingSignature);
+        _requireConsent(pair.id, nonClosing, _shown(UPDATE_TYPEHASH, pair.id, digest, proof.steps), nonClosingSignature);
         _closings[pair.id] = slot & ~COMMITMENT | _commitment(closer, fromPartner, shown);
         emit NonClosingBalanceProofUpdated(pair.id, closer, shown);
     }
@@ -419,7 +474,7 @@ contract TokenNetwork is Payouts, Signatures {
         for (uint256 i = 0; i < releases.length; ++i) {
             bytes32 lock = locks[i] = releases[i].lock;
             bytes32 digest = _digest(keccak256(abi.encode(RELEASE_TYPEHASH, pair.id, sender, lock)));
-            _requireSigned(receiver, digest, releases[i].signature);
+            _requireSigned(pair.id, receiver, digest, releases[i].signature);
             _released[pair.id][sender][lock] = true;
         }
         _closings[pair.id] |= sender < receiver ? RELEASED_1 : RELEASED_2;
@@ -537,6 +592,8 @@ contract TokenNetwork is Payouts, Signatures {
         (shown.withdrawn1, shown.withdrawn2) = (uint128(withdrawn1), uint128(withdrawn2));
         if (shown.state == State.Closed) shown.settleAt = uint40(_closings[pair.id] >> 216 & TIME);
         shown.consented = pair.slot & CONSENTED != 0;
+        (uint256 gift1, uint256 gift2) = _giftsOf(pair);
+        (shown.gift1, shown.gift2) = (uint128(gift1), uint128(gift2));
     }
 
     /// @notice The id of a channel of two accounts in this network, named in either order.
@@ -596,13 +653,15 @@ contract TokenNetwork is Payouts, Signatures {
         slot = (slot & EPOCH) + EPOCH_ONE | OPEN | uint256(amount) << (first ? 152 : 48);
         uint40 epoch = uint40(_epoch(slot));
         id = _id(low, high, epoch);
-        if (consent.length != 0) {
-            slot |= CONSENTED;
-            bytes32 named = keccak256(abi.encode(id, watch));
-            _requireSigned(partner, _digest(keccak256(abi.encode(PROOF_TYPEHASH, named, 1, 0, 0, 0, 0, 0))), consent);
-        }
+        if (consent.length != 0) slot |= CONSENTED;
         _pairs[key] = slot;
         emit ChannelOpened(id, low, high, epoch, consent.length != 0);
+        if (consent.length != 0) {
+            bytes32 named = keccak256(abi.encode(id, watch));
+            bytes32 digest = _digest(keccak256(abi.encode(PROOF_TYPEHASH, named, 1, 0, 0, 0, 0, 0)));
+            // By a key, never by a contract: with this proof the channel can be closed for sure.
+            if (!_isOpenedBy(id, partner, digest, consent)) revert NotSignedBy(partner);
+        }
         if (amount != 0) emit ChannelNewDeposit(id, participant, amount);
     }
 
@@ -610,6 +669,20 @@ contract TokenNetwork is Payouts, Signatures {
     function _end(Pair memory pair) private {
         _pairs[pair.key] = pair.slot & EPOCH;
         if (pair.slot & WITHDRAWN != 0) _withdrawals[pair.id] = 0;
+        if (pair.slot & GIFTED != 0) _gifts[pair.id] = 0;
+    }
+
+    /// @dev Ends a channel as both sides agreed, side 1 first.
+    function _endTogether(Pair memory pair, address a, address b, uint256 paid1, uint256 paid2) private {
+        (uint256 gift1, uint256 gift2) = _giftsOf(pair);
+        _end(pair);
+        unchecked {
+            (paid1, paid2) = (paid1 + gift1, paid2 + gift2);
+        }
+        emit ChannelSettled(pair.id, paid1, paid2, 0, 0, true);
+        (uint256 paidA, uint256 paidB) = a < b ? (paid1, paid2) : (paid2, paid1);
+        _push(token, a, paidA);
+        _push(token, b, paidB);
     }
 
     function _epoch(uint256 slot) private pure returns (uint256) {
@@ -624,6 +697,30 @@ contract TokenNetwork is Payouts, Signatures {
         if (pair.slot & WITHDRAWN == 0) return (0, 0);
         uint256 slot = _withdrawals[pair.id];
         return (slot >> 104, slot & LARGEST_DEPOSIT);
+    }
+
+    function _giftsOf(Pair memory pair) private view returns (uint256, uint256) {
+        if (pair.slot & GIFTED == 0) return (0, 0);
+        uint256 slot = _gifts[pair.id];
+        return (slot >> 104, slot & LARGEST_DEPOSIT);
+    }
+
+    /// @dev Notes what others have given to a side in all: `total` without the side's own deposit.
+    /// @return amount What is given now.
+    function _noteGift(Pair memory pair, address participant, bool first, uint256 own, uint256 total)
+        private
+        returns (uint256 amount)
+    {
+        (uint256 gift1, uint256 gift2) = _giftsOf(pair);
+        (uint256 present, uint256 others) = first ? (gift1, gift2) : (gift2, gift1);
+        if (total <= own + present || total > own + LARGEST_DEPOSIT) {
+            revert TotalDepositOutOfRange(total, own + present, own + LARGEST_DEPOSIT);
+        }
+        total -= own;
+        _gifts[pair.id] = first ? total << 104 | others : others << 104 | total;
+        if (pair.slot & GIFTED == 0) _pairs[pair.key] = pair.slot | GIFTED;
+        emit ChannelGift(pair.id, participant, msg.sender, total);
+        return total - present;
     }
 
     /// @dev Returns what the side had taken out before.
@@ -692,6 +789,62 @@ contract TokenNetwork is Payouts, Signatures {
 
     // ------------------------------------------------------------------------------------------------------- parts
 
+    /// @dev Refuses what is neither signed for `account` nor, without a signature, called by it. A contract may sign for
+    /// itself (ERC-1271): it says what it wants now, and by saying no it takes nothing from its partner.
+    function _requireConsent(bytes32 id, address account, bytes32 structHash, bytes calldata signature) private view {
+        if (signature.length == 0 && msg.sender == account) return;
+        bytes32 digest = _digest(structHash);
+        if (_isSigned(id, account, digest, signature)) return;
+        if (account.code.length == 0 || !registry.isSignedBy(account, digest, signature)) revert NotSignedBy(account);
+    }
+
+    /// @dev Refuses a digest that was signed neither by the key of `account` nor by one registered for it. A contract's word
+    /// does not do: what others have relied on must count whatever it says later.
+    function _requireSigned(bytes32 id, address account, bytes32 digest, bytes calldata signature) private view {
+        if (!_isSigned(id, account, digest, signature)) revert NotSignedBy(account);
+    }
+
+    function _isSigned(bytes32 id, address account, bytes32 digest, bytes calldata signature)
+        private
+        view
+        returns (bool)
+    {
+        address signer = _signerOf(digest, signature);
+        return signer != address(0) && (signer == account || sessionKeys[id][account][signer]);
+    }
+
+    /// @dev Whether an opening was signed by the key of `account`, or by a session key with its delegation behind, which is
+    /// registered then.
+    function _isOpenedBy(bytes32 id, address account, bytes32 digest, bytes calldata signature)
+        private
+        returns (bool)
+    {
+        if (signature.length < 65) return false;
+        address signer = _signerOf(digest, signature[:65]);
+        if (signer == address(0)) return false;
+        if (signature.length == 65) return signer == account;
+        if (!registry.isDelegated(account, signer, signature[65:])) return false;
+        _addKey(id, account, signer);
+        return true;
+    }
+
+    function _addKey(bytes32 id, address account, address signer) private {
+        if (sessionKeys[id][account][signer]) return;
+        sessionKeys[id][account][signer] = true;
+        emit SessionKeyAdded(id, account, signer);
+    }
+
+    /// @dev What is signed for showing a proof: whoever hands it in can't leave the steps away.
+    function _shown(bytes32 typehash, bytes32 id, bytes32 digest, bytes calldata steps) private pure returns (bytes32) {
+        return keccak256(abi.encode(typehash, id, digest, steps.length == 0 ? bytes32(0) : keccak256(steps)));
+    }
+
+    /// @dev Whether a balance of the same proof pays more, by more steps. Of no proof there is none.
+    function _paysMore(Balance memory shown, Balance calldata known) private pure returns (bool) {
+        return shown.nonce != 0 && shown.locked == known.locked && shown.locksroot == known.locksroot
+            && shown.transferred > known.transferred;
+    }
+
     /// @dev Checks a balance proof and its steps.
     function _balance(bytes32 id, address signer, Proof calldata proof)
         private
@@ -712,7 +865,7 @@ contract TokenNetwork is Payouts, Signatures {
                 )
             )
         );
-        _requireSigned(signer, digest, proof.signature);
+        _requireSigned(id, signer, digest, proof.signature);
         balance = Balance(proof.nonce, proof.transferred, proof.locked, proof.locksroot);
         if (proof.steps.length != 0) balance.transferred = _withSteps(proof);
     }
@@ -742,9 +895,10 @@ contract TokenNetwork is Payouts, Signatures {
     {
         (uint256 deposit1, uint256 deposit2) = _deposits(pair.slot);
         (uint256 withdrawn1, uint256 withdrawn2) = _withdrawn(pair);
+        (uint256 gift1, uint256 gift2) = _giftsOf(pair);
         return Settlement.divide(
-            Settlement.Side(deposit1, withdrawn1, from1.transferred, from1.locked),
-            Settlement.Side(deposit2, withdrawn2, from2.transferred, from2.locked)
+            Settlement.Side(deposit1 + gift1, withdrawn1, from1.transferred, from1.locked),
+            Settlement.Side(deposit2 + gift2, withdrawn2, from2.transferred, from2.locked)
         );
     }
 

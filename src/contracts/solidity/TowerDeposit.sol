@@ -4,11 +4,12 @@ pragma solidity 0.8.37;
 import {Payouts} from "./Payouts.sol";
 import {Signatures} from "./Signatures.sol";
 import {TokenNetwork} from "./TokenNetwork.sol";
+import {TokenNetworkRegistry} from "./TokenNetworkRegistry.sol";
 
 /// @title What watchtowers are paid from.
 /// @notice A client deposits once and signs a reward for each balance proof that it gives to towers. The tower that shows
-/// such a proof in time, through this contract, gets the reward when the channel may be settled. A newer proof takes an
-/// older one's place, and its reward too.
+/// such a proof in time, through this contract, gets the reward when the channel may be settled. A newer proof, or more
+/// steps of the same one, takes an older one's place, and its reward too.
 /// @dev A reward is set aside from the deposit as soon as the proof is shown, so later calls can't spend it elsewhere.
 contract TowerDeposit is Payouts, Signatures {
     /// @notice What a client has here.
@@ -20,7 +21,8 @@ contract TowerDeposit is Payouts, Signatures {
         uint40 withdrawAt;
     }
 
-    /// @notice What a client pays for showing one proof, signed by it as `TowerReward`.
+    /// @notice What a client pays for showing one proof, signed by it as `TowerReward`: by its own key, or by a session key
+    /// that is registered for the channel.
     struct Reward {
         /// @dev Zero for whoever shows it.
         address tower;
@@ -62,8 +64,10 @@ contract TowerDeposit is Payouts, Signatures {
     error TowerDepositOutOfRange(uint256 deposit, uint256 largest);
     /// @notice The client has less here than its reward.
     error RewardUncovered(address client, uint256 deposit, uint256 amount);
-    /// @notice The reward is for a proof that is not newer than the one shown.
+    /// @notice The reward is for a proof older than the one shown.
     error RewardOutdated(uint64 nonce, uint64 known);
+    /// @notice The registry has not made this network: what it says of channels could be anything.
+    error NetworkUnknown(address tokenNetwork);
     /// @notice Nothing is set aside for this channel.
     error NoReward(address tokenNetwork, bytes32 channelId);
     /// @notice The reward can be claimed from `opensAt` on.
@@ -77,6 +81,8 @@ contract TowerDeposit is Payouts, Signatures {
         "TowerReward(address tokenNetwork,bytes32 channelId,uint64 nonce,address tower,uint128 amount)"
     );
 
+    /// @notice The registry of the networks in which rewards are earned.
+    TokenNetworkRegistry public immutable registry;
     /// @notice What is paid in; zero for ETH.
     address public immutable token;
     /// @notice Seconds between the announcement of a withdrawal and the withdrawal: longer than the challenge period, or
@@ -88,7 +94,8 @@ contract TowerDeposit is Payouts, Signatures {
     /// @notice What is set aside for the tower of a channel.
     mapping(address tokenNetwork => mapping(bytes32 channelId => Claim)) public claims;
 
-    constructor(address registry_, address token_, uint32 withdrawDelay_) Signatures(registry_) {
+    constructor(TokenNetworkRegistry registry_, address token_, uint32 withdrawDelay_) {
+        registry = registry_;
         token = token_;
         withdrawDelay = withdrawDelay_;
     }
@@ -136,12 +143,10 @@ contract TowerDeposit is Payouts, Signatures {
         bytes calldata clientSignature,
         Reward calldata reward
     ) external nonReentrant {
+        _requireKnown(tokenNetwork);
         tokenNetwork.update(closer, client, fromPartner, fromCloser, proof, clientSignature);
         TokenNetwork.ChannelView memory shown = tokenNetwork.channel(closer, client);
-        bytes32 structHash = keccak256(
-            abi.encode(REWARD_TYPEHASH, tokenNetwork, shown.channelId, proof.nonce, reward.tower, reward.amount)
-        );
-        _requireSigned(client, _digest(structHash), reward.signature);
+        _requirePromised(tokenNetwork, shown.channelId, client, proof.nonce, reward);
         address tower = reward.tower == address(0) ? msg.sender : reward.tower;
         _setAside(claims[address(tokenNetwork)][shown.channelId], client, tower, proof.nonce, reward.amount, shown.settleAt);
         emit RewardEarned(address(tokenNetwork), shown.channelId, tower, client, proof.nonce, reward.amount);
@@ -168,6 +173,27 @@ contract TowerDeposit is Payouts, Signatures {
         return _credit[token][account];
     }
 
+    /// @dev Refuses a network that the registry has not made.
+    function _requireKnown(TokenNetwork tokenNetwork) private view {
+        address made = address(registry.tokenNetworks(tokenNetwork.token()));
+        if (made != address(tokenNetwork)) revert NetworkUnknown(address(tokenNetwork));
+    }
+
+    /// @dev Refuses a reward that neither the client's key nor one of its session keys in the channel has signed.
+    function _requirePromised(
+        TokenNetwork tokenNetwork,
+        bytes32 channelId,
+        address client,
+        uint64 nonce,
+        Reward calldata reward
+    ) private view {
+        bytes32 structHash =
+            keccak256(abi.encode(REWARD_TYPEHASH, tokenNetwork, channelId, nonce, reward.tower, reward.amount));
+        address signer = _signerOf(_digest(structHash), reward.signature);
+        if (signer == client && signer != address(0)) return;
+        if (signer == address(0) || !tokenNetwork.sessionKeys(channelId, client, signer)) revert NotSignedBy(client);
+    }
+
     /// @dev Puts a reward in the place of the one before.
     function _setAside(
         Claim storage claim_,
@@ -177,7 +203,8 @@ contract TowerDeposit is Payouts, Signatures {
         uint256 amount,
         uint40 claimAt
     ) private {
-        if (nonce <= claim_.nonce) revert RewardOutdated(nonce, claim_.nonce);
+        // An equal one paid more by its steps, or the network would have refused it.
+        if (nonce < claim_.nonce) revert RewardOutdated(nonce, claim_.nonce);
         uint256 covered = uint256(accounts[client].deposit) + claim_.amount;
         if (amount > covered) revert RewardUncovered(client, covered, amount);
         accounts[client].deposit = uint104(covered - amount);

@@ -46,6 +46,12 @@ abstract contract TypedData {
         return _digestUnder(DOMAIN_SEPARATOR(), structHash);
     }
 
+    /// @dev A name for a struct under the domain of the deployment, which a chain that changes its id doesn't change: what
+    /// is stored under it stays in reach. Never for what is signed.
+    function _originDigest(bytes32 structHash) internal view returns (bytes32) {
+        return _digestUnder(_domainSeparator, structHash);
+    }
+
     function _digestUnder(bytes32 separator, bytes32 structHash) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(hex"1901", separator, structHash));
     }

@@ -1,4 +1,6 @@
-import { getAddress, isError, type JsonRpcSigner, keccak256, type Provider, type Signer } from 'ethers'
+import {
+  getAddress, isError, type JsonRpcSigner, keccak256, type Provider, type Signer, Transaction, type TransactionLike,
+} from 'ethers'
 import { type Clock, systemClock } from '../clock.ts'
 import { withDeadline } from '../deadline.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../errors.ts'
@@ -83,13 +85,11 @@ export async function openAccount(options: AccountOptions): Promise<Account> {
       return holdsKey
     },
     async fees(signal) {
-      return suggestedFees(
-        await rpc.ask('gas price', () => provider.getFeeData(), { attempts: 5, signal }),
-        options.maxFeePerGas,
-      )
+      return suggestedFees(await rpc.prices({ attempts: 5, signal }), options.maxFeePerGas)
     },
     async checkFunds(needed, signal) {
-      const balance = await rpc.ask('balance', () => provider.getBalance(address), { attempts: 5, signal })
+      const ask = () => rpc.ask('balance', () => provider.getBalance(address), { attempts: 5, signal })
+      const balance = await rpc.follow(address, ask, { doubts: (answer) => 'value' in answer && answer.value < needed, signal })
       if (balance >= needed) return
       const details = { address, balance, needed, missing: needed - balance }
       throw new SluiceError('INSUFFICIENT_FUNDS', `${address} needs ${details.missing} wei more`, { details })
@@ -99,6 +99,7 @@ export async function openAccount(options: AccountOptions): Promise<Account> {
       try {
         const request = { to, data, value, gasLimit, nonce, chainId, ...feeFields(fees) }
         const raw = await withDeadline({ what: 'signature', signal, clock }, () => signer.signTransaction(request))
+        assertSigned(raw, request, address)
         return { hash: keccak256(raw), raw, fees }
       } catch (error) {
         if (isSluiceError(error)) throw error
@@ -109,7 +110,10 @@ export async function openAccount(options: AccountOptions): Promise<Account> {
     },
     async sendByWallet({ to, data, value, gasLimit }) {
       const request = { to, data, value, gasLimit }
-      return isWallet(signer) ? signer.sendUncheckedTransaction(request) : (await signer.sendTransaction(request)).hash
+      if (isWallet(signer)) return signer.sendUncheckedTransaction(request)
+      // With a price ethers does not look for one elsewhere.
+      const fees = suggestedFees(await rpc.prices({ attempts: 5 }), options.maxFeePerGas)
+      return (await signer.sendTransaction({ ...request, ...feeFields(fees) })).hash
     },
     async handOver(raw) {
       try {
@@ -120,6 +124,24 @@ export async function openAccount(options: AccountOptions): Promise<Account> {
       }
     },
   }
+}
+
+/** Asserts that a signer signed what it was given, with the key of its account: whatever it signed would be sent. */
+function assertSigned(raw: string, request: TransactionLike & { readonly to: string | null }, address: string): void {
+  const signed = Transaction.from(raw)
+  const isSame =
+    signed.from === address &&
+    signed.to === request.to &&
+    signed.data === request.data &&
+    signed.value === request.value &&
+    signed.nonce === request.nonce &&
+    signed.chainId === request.chainId
+  if (isSame) return
+  throw new SluiceError(
+    'TRANSACTION_REJECTED',
+    `the signer of ${address} signed another transaction, or with another key: nothing was sent`,
+    { details: { address, signedBy: signed.from } },
+  )
 }
 
 /** What ethers makes of a browser wallet; the check by class would fail across two copies of ethers. */

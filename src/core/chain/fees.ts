@@ -1,5 +1,5 @@
-import type { FeeData } from 'ethers'
 import { SluiceError } from '../errors.ts'
+import type { GasPrices } from './rpc.ts'
 
 /** What a transaction offers per gas, in wei: by EIP-1559, or one price (`tip` null) on chains without it. */
 export interface Fees {
@@ -8,7 +8,7 @@ export interface Fees {
 }
 
 /** Takes the offer that the node suggests, cut to `ceiling`. */
-export function suggestedFees({ maxFeePerGas, maxPriorityFeePerGas, gasPrice }: FeeData, ceiling: bigint | undefined): Fees {
+export function suggestedFees({ maxFeePerGas, maxPriorityFeePerGas, gasPrice }: GasPrices, ceiling: bigint | undefined): Fees {
   if (maxFeePerGas !== null && maxPriorityFeePerGas !== null)
     return cut({ max: maxFeePerGas, tip: maxPriorityFeePerGas }, ceiling)
   if (gasPrice !== null) return cut({ max: gasPrice, tip: null }, ceiling)

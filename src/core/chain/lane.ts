@@ -45,7 +45,11 @@ export function openLane(chain: string, address: string): Lane {
     async next(rpc, ask) {
       const own = taken.size === 0 ? 0 : Math.max(...taken) + 1
       // With nothing under way the chain knows best: it may have been rolled back below what we sent.
-      return taken.size === 0 || ask ? Math.max(own, await rpc.nonce(address, 'pending', { attempts: 5 })) : own
+      if (taken.size > 0 && !ask) return own
+      const count = await rpc.follow(address, () => rpc.nonce(address, 'pending', { attempts: 5 }), {
+        doubts: (answer, last) => 'value' in answer && answer.value <= last.nonce,
+      })
+      return Math.max(own, count)
     },
     release() {
       if (--shared.users === 0) lanes.delete(id)

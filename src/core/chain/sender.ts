@@ -6,8 +6,8 @@ import type { Store } from '../store/store.ts'
 import { type AccountOptions, openAccount } from './account.ts'
 import type { Fees } from './fees.ts'
 import { throwRevert } from './revert.ts'
-import { assertChain, pollIntervalOf, rpcError } from './rpc.ts'
-import { createTracker, type Tracked, type TransactionOutcome } from './tracker.ts'
+import { assertChain, nodeUrl, pollIntervalOf, rpcError } from './rpc.ts'
+import { createTracker, type ForeignTransaction, type Tracked, type TransactionOutcome } from './tracker.ts'
 import type { SentReceipt, TransactionRecord } from './transactionRecord.ts'
 import { judge, reasonOf, worthAnother } from './verdict.ts'
 
@@ -40,6 +40,14 @@ export interface TransactionCall {
   readonly data?: string | undefined
   /** Wei sent along. @default 0n */
   readonly value?: bigint | undefined
+}
+
+/** A contract that a transaction creates. */
+export interface ContractCreation {
+  readonly to: null
+  /** Its creation code and arguments in hex. */
+  readonly data: string
+  readonly value?: undefined
 }
 
 /** Options of {@link Sender.send}. */
@@ -83,7 +91,7 @@ export interface Sender {
    * no longer happen; `TRANSACTION_UNKNOWN` with `hash` and `nonce` when its end is open. It is still seen through then:
    * ask {@link Sender.outcome}.
    */
-  send(call: TransactionCall, options?: SendOptions | undefined): Promise<SentReceipt>
+  send(call: TransactionCall | ContractCreation, options?: SendOptions | undefined): Promise<SentReceipt>
   /** Finds out what became of a transaction. */
   outcome(hash: string): Promise<TransactionOutcome>
   /** The transactions whose end is open, oldest first, also those of an earlier run. */
@@ -96,6 +104,11 @@ export interface Sender {
   close(): Promise<void>
 }
 
+/**
+ * Gas allowed beyond the estimate just after a transaction of ours: a node that has not seen it takes slots for full that
+ * are empty now. Four of them, 17,100 each. Source: EIP-2200, EIP-3529.
+ */
+const GAS_FOR_CHANGES = 70_000n
 /** How often a fresh nonce and fee are tried when the node refuses the last ones. */
 const MAX_TRIES = 8
 
@@ -159,9 +172,9 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
     close: () => (closed ??= close()),
   }
 
-  async function send(call: TransactionCall, sendOptions: SendOptions = {}): Promise<SentReceipt> {
+  async function send(call: TransactionCall | ContractCreation, sendOptions: SendOptions = {}): Promise<SentReceipt> {
     const { label = 'transaction', key, timeout: ms = 600_000, signal } = sendOptions
-    assertArgument(isAddress(call.to), 'to', 'an address')
+    assertArgument(call.to === null || isAddress(call.to), 'to', 'an address, or null to create a contract')
     throwIfAborted(signal, label)
     if (closed) throw new SluiceError('ABORTED', `${label} was not sent: the sender is closed`)
     if (Math.max(calls.size, tracker.open.size) >= maxPending) {
@@ -182,7 +195,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       })
     } catch (error) {
       const gaveUp = isSluiceError(error, 'TIMEOUT') || isSluiceError(error, 'ABORTED')
-      throw trip.left && gaveUp ? unknownEnd(label, trip.tracked, error) : error
+      throw trip.left && gaveUp ? unknownEnd(label, trip.tracked, error, inFront(trip.tracked)) : error
     } finally {
       calls.delete(stop)
       signal?.removeEventListener('abort', onAbort)
@@ -190,7 +203,11 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
   }
 
   /** Makes at most one transaction for a key. */
-  async function makeOnce(call: TransactionCall, key: string | undefined, run: () => Promise<Tracked>): Promise<Tracked> {
+  async function makeOnce(
+    call: TransactionCall | ContractCreation,
+    key: string | undefined,
+    run: () => Promise<Tracked>,
+  ): Promise<Tracked> {
     if (key === undefined) return run()
     // A call that shares the key may fail for a reason of its own; then it is the next one's turn.
     for (let other; (other = making.get(key)); ) await other.catch(() => {})
@@ -211,7 +228,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
   }
 
   async function make(
-    call: TransactionCall,
+    call: TransactionCall | ContractCreation,
     label: string,
     options: SendOptions,
     ended: AbortSignal,
@@ -222,8 +239,10 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
     // A revert surfaces here, before any money is spent.
     const estimate = () =>
       provider.estimateGas({ from: address, to, data, value }).catch((error) => failEstimate(error, value, ended))
-    const [gas, since] = await Promise.all([rpc.ask('gas estimate', estimate, ask), rpc.head(ask)])
-    const draft: Draft = { label, key: options.key, to, data, value, gasLimit: (gas * 5n) / 4n, since }
+    const estimated = rpc.follow(address, () => rpc.ask('gas estimate', estimate, ask), { signal: ended })
+    const [gas, since] = await Promise.all([estimated, rpc.head(ask)])
+    const gasLimit = (gas * 5n) / 4n + (rpc.hasWritten(address) ? GAS_FOR_CHANGES : 0n)
+    const draft: Draft = { label, key: options.key, to, data, value, gasLimit, since }
     return (
       (await lane.turn(() => signAndSend(draft, options.onSent, ended, trip))) ?? askWallet(draft, options.onSent, ended, trip)
     )
@@ -259,7 +278,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       log.debug('node refused a transaction, making another', {
         label: draft.label,
         nonce,
-        reason: reasonOf(verdict.error),
+        reason: reasonOf(verdict.error, nodeUrl(provider)),
       })
       await clock.sleep(backoff(tries), ended)
     }
@@ -278,7 +297,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
         trip.left = false
         throw new SluiceError('TRANSACTION_REJECTED', `${label} was declined in the wallet`, { details: { label } })
       }
-      if (judge(error).is !== 'refused') throw unknownEnd(label, undefined, rpcError(error, 'hash of the transaction'))
+      if (judge(error).is !== 'refused') throw unknownEnd(label, undefined, rpcError(error, 'hash of the transaction', clock.now(), nodeUrl(provider)))
       trip.left = false
       throw await refusal(error, draft, undefined, ended)
     }
@@ -292,12 +311,17 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
 
   /** The error behind a refusal that another try would not change. */
   async function refusal(error: unknown, draft: Draft, fees: Fees | undefined, signal: AbortSignal): Promise<SluiceError> {
-    if (!isError(error, 'INSUFFICIENT_FUNDS')) return rpcError(error, 'place for the transaction')
+    if (!isError(error, 'INSUFFICIENT_FUNDS')) return rpcError(error, 'place for the transaction', clock.now(), nodeUrl(provider))
     await account.checkFunds(cost(draft, fees ?? (await account.fees(signal))), signal)
     // Enough for this one alone, so what is under way needs the rest.
     return new SluiceError('INSUFFICIENT_FUNDS', `${address} has too little for ${draft.label} beside what is under way`, {
       details: { address },
     })
+  }
+
+  function inFront(tracked: Tracked | undefined): ForeignTransaction | undefined {
+    const nonce = tracked?.record.nonce
+    return nonce === undefined ? undefined : tracker.foreignBefore(nonce)
   }
 
   async function close(): Promise<void> {
@@ -323,13 +347,23 @@ function cost({ value, gasLimit }: Draft, fees: Fees): bigint {
   return value + gasLimit * fees.max
 }
 
-function normal({ to, data = '0x', value = 0n }: TransactionCall): { to: string; data: string; value: bigint } {
-  return { to: getAddress(to), data: data.toLowerCase(), value }
+function normal({ to, data = '0x', value = 0n }: TransactionCall | ContractCreation): { to: string | null; data: string; value: bigint } {
+  return { to: to === null ? null : getAddress(to), data: data.toLowerCase(), value }
 }
 
-function unknownEnd(label: string, tracked: Tracked | undefined, cause: unknown): SluiceError {
-  return new SluiceError('TRANSACTION_UNKNOWN', `${label} has left but its end is not known yet; ask for its outcome`, {
-    details: { label, hash: tracked?.hash, nonce: tracked?.record.nonce },
+function unknownEnd(
+  label: string,
+  tracked: Tracked | undefined,
+  cause: unknown,
+  before?: ForeignTransaction | undefined,
+): SluiceError {
+  const nonce = tracked?.record.nonce
+  const why = before
+    ? `: nonce ${before.nonce} of this account is still pending${before.hash ? ` (${before.hash})` : ''} and was not sent from ` +
+      `here; ours with nonce ${nonce} waits behind it`
+    : ''
+  return new SluiceError('TRANSACTION_UNKNOWN', `${label} has left but its end is not known yet${why}; ask for its outcome`, {
+    details: { label, hash: tracked?.hash, nonce, ...(before && { waitsFor: before.nonce, waitsForHash: before.hash }) },
     cause,
   })
 }

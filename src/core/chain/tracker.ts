@@ -7,7 +7,7 @@ import { claim } from './claim.ts'
 import { chainLog } from './chainLog.ts'
 import { raisedFees } from './fees.ts'
 import { throwRevert } from './revert.ts'
-import type { Header } from './rpc.ts'
+import { type Header, isRefusal, nodeUrl } from './rpc.ts'
 import {
   type Attempt,
   decodeRecord,
@@ -61,8 +61,17 @@ export interface Tracker {
   /** Forgets a transaction that has ended. */
   forget(tracked: Tracked): Promise<void>
   outcome(hash: string): Promise<TransactionOutcome>
+  /** The transaction of another sender that a nonce of ours waits for, if the last look has found one. */
+  foreignBefore(nonce: number): ForeignTransaction | undefined
   /** Stops looking after transactions, when the look that is under way has ended. */
   close(): Promise<void>
+}
+
+/** A transaction of the account that was not sent from here, and is not mined. */
+export interface ForeignTransaction {
+  readonly nonce: number
+  /** If the node tells. */
+  readonly hash: string | undefined
 }
 
 /** A record and what this process knows about it. */
@@ -90,8 +99,12 @@ type Headers = (block: number) => Promise<Header | undefined>
 
 /** Milliseconds after which a transaction that is not mined is handed to the node again, in case it was dropped. */
 const REBROADCAST_AFTER = 15_000
+/** Milliseconds after which a foreign transaction in front of ours is told of: most are mined in the next block. */
+const FOREIGN_AFTER = 15_000
 /** Blocks below the one at which a transaction was made that a reorganisation may put it into. */
 const DEEPEST_REORG = 64
+/** Blocks that are read one by one where a node keeps no state of them. */
+const LONGEST_SEARCH = 256
 /** Hashes of transactions that can no longer happen that are remembered. */
 const MAX_GONE = 1000
 
@@ -115,6 +128,8 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
   const closing = new AbortController()
   /** A nonce that nobody uses, and since when. */
   let gap: { readonly nonce: number; readonly since: number } | undefined
+  /** What stands in front of ours, since when, and whether its owner has been told. */
+  let foreign: (ForeignTransaction & { readonly since: number; warned: boolean }) | undefined
   let watching: Promise<void> | undefined
 
   if (store) {
@@ -179,6 +194,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       leave(tracked as Entry)
     },
     outcome,
+    foreignBefore: (nonce) => (foreign && foreign.nonce < nonce ? { nonce: foreign.nonce, hash: foreign.hash } : undefined),
     async close() {
       closing.abort()
       await watching
@@ -312,7 +328,28 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
     const checks = await Promise.allSettled(launched.map((entry) => check(entry, head, used, headers)))
     const failed = checks.find((result) => result.status === 'rejected')
     if (failed) throw failed.reason
+    await lookForForeign(used)
     await fillGap(used)
+  }
+
+  /** Finds what else of the account has to be mined before ours, and tells its owner when that lasts. */
+  async function lookForForeign(used: number): Promise<void> {
+    const ours = [...open.values()].flatMap(({ record: { nonce } }) => (nonce === undefined || nonce < used ? [] : [nonce]))
+    const isFree = ours.length > 0 && !lane.taken.has(used)
+    if (!isFree || foreign?.nonce !== used) foreign = undefined
+    if (!isFree) return
+    if (!foreign) {
+      if ((await rpc.nonce(address, 'pending')) <= used) return // nobody's: see fillGap
+      foreign = { nonce: used, hash: await rpc.pendingHash(address, used), since: clock.now(), warned: false }
+    }
+    if (foreign.warned || clock.now() < foreign.since + Math.min(stuckAfter, FOREIGN_AFTER)) return
+    foreign.warned = true
+    log.warn('another transaction of this account was not sent from here and is not mined; ours wait behind it', {
+      address,
+      nonce: foreign.nonce,
+      hash: foreign.hash,
+      waiting: Math.min(...ours),
+    })
   }
 
   /**
@@ -401,7 +438,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       error: {
         code: 'TRANSACTION_REVERTED',
         shortMessage: `${label} was mined in block ${blockNumber} but reverted: ${why}`,
-        details: { ...reason?.details, reason: reason?.code, hash, nonce, blockNumber, fee },
+        details: { ...reason?.details, reason: reason?.code, hash, nonce, blockNumber, blockHash, fee },
       },
     }
   }
@@ -438,14 +475,46 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
 
   /** Finds the transaction that used a nonce up: proof, where a missing receipt would be a guess. */
   async function whoTook(nonce: number, since: number, head: number): Promise<TransactionResponse | undefined> {
-    let [low, high] = [Math.max(0, since - DEEPEST_REORG), head]
+    const first = Math.max(0, since - DEEPEST_REORG)
+    /** Whether the nonce was used up at a block; undefined if the node keeps no state of it. */
+    const isUsed = async (block: number): Promise<boolean | undefined> => {
+      try {
+        return (await rpc.nonce(address, block)) > nonce
+      } catch (error) {
+        if (isRefusal(error)) return undefined
+        throw error
+      }
+    }
+    // From the top, for many nodes keep the state of the newest blocks alone, and what took a nonce is new as a rule.
+    let [low, high] = [head, head]
+    for (let step = 1; low > first; step *= 2) {
+      low = Math.max(first, high - step)
+      const used = await isUsed(low)
+      if (used === undefined) return searchBlocks(nonce, Math.max(first, high - LONGEST_SEARCH), high)
+      if (!used) {
+        low++
+        break
+      }
+      high = low
+    }
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
-      if ((await rpc.nonce(address, middle)) > nonce) high = middle
+      const used = await isUsed(middle)
+      if (used === undefined) return searchBlocks(nonce, low, high)
+      if (used) high = middle
       else low = middle + 1
     }
-    const block = await rpc.ask('block with its transactions', () => provider.getBlock(high, true))
-    return block?.prefetchedTransactions.find((found) => found.from === address && found.nonce === nonce)
+    return searchBlocks(nonce, high, high)
+  }
+
+  /** Looks for the transaction with a nonce in blocks, the newest first. */
+  async function searchBlocks(nonce: number, from: number, to: number): Promise<TransactionResponse | undefined> {
+    for (let number = to; number >= from; number--) {
+      const block = await rpc.ask('block with its transactions', () => provider.getBlock(number, true))
+      const found = block?.prefetchedTransactions.find((each) => each.from === address && each.nonce === nonce)
+      if (found) return found
+    }
+    return undefined
   }
 
   async function learnNonce(entry: Entry): Promise<number | undefined> {
@@ -483,7 +552,7 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
     await change(entry, { attempts: [...attempts, attempt] })
     const verdict = await account.handOver(attempt.raw!)
     if (verdict.is === 'refused') {
-      log.warn('node refused a raised fee', { label, hash: attempt.hash, reason: reasonOf(verdict.error) })
+      log.warn('node refused a raised fee', { label, hash: attempt.hash, reason: reasonOf(verdict.error, nodeUrl(provider)) })
       return change(entry, { attempts })
     }
     log.info('raised the fee of a stuck transaction', { label, nonce, from: last.max, to: fees.max })
@@ -502,6 +571,8 @@ export async function createTracker(options: TrackerOptions): Promise<Tracker> {
       })
     }
     open.delete(id)
+    const { blockNumber, blockHash, nonce } = 'receipt' in end ? end.receipt : (end.error.details as Partial<SentReceipt>)
+    if (blockHash !== undefined) rpc.wrote({ address, nonce: nonce!, blockNumber: blockNumber!, blockHash })
     if (record.nonce !== undefined) lane.taken.delete(record.nonce)
     if ('error' in end && end.error.code === 'TRANSACTION_REPLACED') bury(entry, 'replaced')
     entry.settle(end)

@@ -7,7 +7,8 @@ import type { Fees } from './fees.ts'
 export interface TransactionRecord {
   readonly label: string
   readonly key: string | undefined
-  readonly to: string
+  /** Null for one that creates a contract. */
+  readonly to: string | null
   readonly data: string
   readonly value: bigint
   readonly gasLimit: bigint

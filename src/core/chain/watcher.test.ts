@@ -632,3 +632,43 @@ async function run(
   }
   return watched
 }
+
+describe('a watcher whose node does not give what it asks for', () => {
+  it.each([1, 3])('asks fewer questions at once when batches of more than %i are refused', async (most) => {
+    proxy.limitBatches(most)
+    const seen = ledger()
+    for (let amount = 1; amount <= 12; amount++) await mint(amount)
+    await watcher().start(seen.handlers)
+    await until(() => seen.amounts().length === 12)
+    expect(seen.amounts()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+  })
+
+  it('says that it is blind, with the words of the node, and when it sees again', async () => {
+    const seen = ledger()
+    const made = watcher()
+    await made.start(seen.handlers)
+    await made.caughtUp()
+    expect(made.blind).toBeUndefined()
+    proxy.rule((method) => (method === 'eth_getLogs' ? { error: { code: -32601, message: 'eth_getLogs is not offered here' } } : undefined))
+    await mint(5)
+    await until(() => made.blind)
+    expect(made.blind).toMatchObject({ code: 'RPC_FAILED', shortMessage: expect.stringContaining('eth_getLogs is not offered here') as string })
+    proxy.rule()
+    await until(() => made.blind === undefined)
+    await until(() => seen.amounts().length === 1)
+  })
+
+  it('is blind when it does not come to the newest block in time', async () => {
+    const made = watcher({ blindAfter: 100, rpcTimeout: 60_000 })
+    await made.start(ledger().handlers)
+    await made.caughtUp()
+    let hanging = false
+    proxy.rule((method) => {
+      if (method !== 'eth_blockNumber') return undefined
+      hanging = true
+      return 'hang'
+    })
+    await until(() => hanging && made.blind)
+    expect(made.blind).toMatchObject({ code: 'RPC_FAILED', shortMessage: expect.stringContaining('newest block') as string })
+  })
+})

@@ -6,6 +6,7 @@ import { assertArgument, isSluiceError, SluiceError } from '../errors.ts'
 import { type Logger, silentLogger } from '../log.ts'
 import { backoff } from '../retry.ts'
 import type { Store, StoreChange } from '../store/store.ts'
+import { mayHoldLogs } from './bloom.ts'
 import { claim } from './claim.ts'
 import { type ChainLog, chainLog } from './chainLog.ts'
 import { asksTooMuch, assertChain, createRpc, type Header, pollIntervalOf } from './rpc.ts'
@@ -28,8 +29,11 @@ export interface WatcherHandlers {
    * after the range): what was delivered since comes again after a crash, so make it idempotent.
    */
   onLog(log: ChainLog): void | Promise<void>
-  /** Called after the logs of each block; while catching up, after each range for its last block only. */
-  onBlock?(block: WatchedBlock): void | Promise<void>
+  /**
+   * Called after the logs of each block; while catching up, after each range for its last block only.
+   * @param left - blocks that lay deep enough at the last look and come after this one.
+   */
+  onBlock?(block: WatchedBlock, left: number): void | Promise<void>
   /** Blocks above `block` have left the chain: undo what came from them. Delivery goes on with `block + 1`. */
   onRollback?(block: number): void | Promise<void>
 }
@@ -57,6 +61,8 @@ export interface WatcherOptions {
   readonly maxRange?: number | undefined
   /** Milliseconds that one answer of the node may take. @default 15000 */
   readonly rpcTimeout?: number | undefined
+  /** Milliseconds that it may take to come to the newest block before the watcher counts as blind. @default 30000 */
+  readonly blindAfter?: number | undefined
   /** @default systemClock */
   readonly clock?: Clock | undefined
   /** @default silentLogger */
@@ -67,6 +73,11 @@ export interface WatcherOptions {
 export interface Watcher {
   /** The last block that has been delivered; before the first one, `fromBlock - 1`. */
   readonly position: number
+  /**
+   * Why the chain can't be seen at present: three looks in a row have failed, or one has lasted longer than `blindAfter`.
+   * Undefined while all is well; it comes back by itself.
+   */
+  readonly blind: SluiceError | undefined
   /**
    * Begins to watch, at the block after the stored position.
    * @throws `WRONG_CHAIN` when the node serves another chain than the options or the store say; `RPC_FAILED` when it
@@ -90,6 +101,12 @@ interface Run {
 
 /** Blocks below the newest one that are asked for one by one and by hash: there a node may lag, or change its mind. */
 const TAIL = 16
+/** Looks that may fail one after the other before the watcher counts as blind. */
+const MAX_FAILURES = 3
+/** Times that a narrowed number of questions at once must pass before one more is tried. */
+const WIDEN_AFTER = 64
+/** Times that a node may say that there are no logs where a block's header promises some. */
+const EMPTY_ANSWERS = 7
 /** Blocks whose hashes are kept, to find where a reorganisation began. */
 const WINDOW = 256
 
@@ -109,6 +126,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     fromBlock,
     confirmations = 1,
     maxRange = 2000,
+    blindAfter = 30_000,
     clock = systemClock,
     log = silentLogger,
   } = options
@@ -126,6 +144,13 @@ export function createWatcher(options: WatcherOptions): Watcher {
   /** Hashes of the newest delivered blocks, ascending; the last one is the position. */
   let known: { readonly number: number; readonly hash: string }[] = []
   let range = maxRange
+  /** Questions asked at once, which ethers puts into one batch: some nodes refuse large ones. */
+  let width = TAIL
+  let passed = 0
+  let failures = 0
+  let failure: SluiceError | undefined
+  /** When the look under way began. */
+  let lookingSince: number | undefined
   let pollInterval = options.pollInterval ?? 0
   let running: { readonly stop: AbortController; readonly done: Promise<void> } | undefined
   let rung = new AbortController()
@@ -137,6 +162,11 @@ export function createWatcher(options: WatcherOptions): Watcher {
   return {
     get position() {
       return position()
+    },
+    get blind() {
+      if (failures >= MAX_FAILURES) return failure
+      if (lookingSince === undefined || clock.now() - lookingSince <= blindAfter) return undefined
+      return failure ?? new SluiceError('RPC_FAILED', `watcher ${name} has not come to the newest block for more than ${blindAfter} ms`)
     },
     async start(handlers) {
       assertArgument(!running, 'start', 'called once before stop')
@@ -194,26 +224,33 @@ export function createWatcher(options: WatcherOptions): Watcher {
     known = []
     for await (const [key, hash] of store.list(`${place}/block/`))
       known.push({ number: Number(key.slice(-16)), hash: toHex(hash) })
-    if (stored !== undefined && stored !== chain) {
+    // Where one of the names lacks block 0, its node did not give it.
+    if (stored !== undefined && stored !== chain && stored.includes('-') && chain.includes('-')) {
       // A development chain that was started anew: the same id, and nothing of what was.
       log.warn('chain has begun anew, starting over', { name, chainId })
       await rollBack(run, undefined)
     }
-    await store.write([{ key: `${place}/chain`, value: utf8(chain) }])
+    if (!stored?.includes('-') || chain.includes('-')) await store.write([{ key: `${place}/chain`, value: utf8(chain) }])
   }
 
   async function follow(run: Run): Promise<void> {
     const { signal } = run
-    for (let failures = 0; !signal.aborted; ) {
+    failures = 0
+    lookingSince = undefined
+    while (!signal.aborted) {
       const look = ++looks
       try {
+        lookingSince ??= clock.now()
         await catchUp(run)
+        lookingSince = undefined
         if (failures > 0) log.info('watcher goes on', { name, failures, position: position() })
         failures = 0
+        failure = undefined
         for (const waiter of waiting) if (waiter.after < look) waiter.settle()
       } catch (error) {
         if (signal.aborted) return
         failures++
+        failure = isSluiceError(error) ? error : new SluiceError('RPC_FAILED', `watcher ${name} failed`, { cause: error })
         const details = {
           name,
           failures,
@@ -238,7 +275,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
     while (position() < target) {
       const from = position() + 1
       const deep = target - TAIL
-      await (from < deep ? deliverRange(run, from, Math.min(from + range - 1, deep)) : deliverBlocks(run, from, target))
+      await (from < deep ? deliverRange(run, from, Math.min(from + range - 1, deep), target) : deliverBlocks(run, from, target))
     }
     // No new block does not mean no other block.
     const ours = known.find(({ number }) => number === target)
@@ -253,25 +290,25 @@ export function createWatcher(options: WatcherOptions): Watcher {
   /** Delivers up to {@link TAIL} blocks one by one. */
   async function deliverBlocks(run: Run, from: number, target: number): Promise<void> {
     const count = Math.min(target - from + 1, TAIL)
-    const headers = await ask(run, () => Promise.all(Array.from({ length: count }, (_, i) => headerOf(from + i))))
+    const headers = await inBatches(run, Array.from({ length: count }, (_, i) => () => headerOf(from + i)))
     const last = known.at(-1)
     if (last && headers[0]!.parentHash !== last.hash) return rollBack(run, last.number)
     // Cut where the chain changed while it was being read; the next look sees the rest.
     const broken = headers.findIndex(({ parentHash }, i) => i > 0 && parentHash !== headers[i - 1]!.hash)
     const whole = broken === -1 ? headers : headers.slice(0, broken)
-    const logs = await ask(run, () => Promise.all(whole.map(({ hash }) => logsOf({ blockHash: hash }))))
+    const logs = await inBatches(run, whole.map((header) => () => blockLogs(header)))
     for (const [i, header] of whole.entries()) {
       if (run.signal.aborted) return
       await deliver(run, logs[i]!)
-      await deliverBlock(run, header)
+      await deliverBlock(run, header, target)
       await save(header)
     }
   }
 
   /** Delivers a range of blocks that are too deep to change, as a rule. */
-  async function deliverRange(run: Run, from: number, to: number): Promise<void> {
+  async function deliverRange(run: Run, from: number, to: number, target: number): Promise<void> {
     // Headers first: should the chain change before the logs are read, the next block will not follow `end`.
-    const [first, end] = await ask(run, () => Promise.all([headerOf(from), headerOf(to)]))
+    const [first, end] = (await inBatches(run, [() => headerOf(from), () => headerOf(to)])) as [Header, Header]
     const last = known.at(-1)
     if (last && first.parentHash !== last.hash) return rollBack(run, last.number)
     let found: ChainLog[]
@@ -293,7 +330,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
       await deliver(run, logs)
       if (run.signal.aborted) return save({ number: logs[0]!.blockNumber, hash: logs[0]!.blockHash })
     }
-    await deliverBlock(run, end)
+    await deliverBlock(run, end, target)
     await save(end)
   }
 
@@ -301,8 +338,8 @@ export function createWatcher(options: WatcherOptions): Watcher {
     for (const entry of logs) await insist(run, 'onLog', () => run.handlers.onLog(entry))
   }
 
-  async function deliverBlock(run: Run, { number, hash, timestamp }: Header): Promise<void> {
-    await insist(run, 'onBlock', () => run.handlers.onBlock?.({ number, hash, timestamp }))
+  async function deliverBlock(run: Run, { number, hash, timestamp }: Header, target: number): Promise<void> {
+    await insist(run, 'onBlock', () => run.handlers.onBlock?.({ number, hash, timestamp }, target - number))
   }
 
   /**
@@ -358,8 +395,42 @@ export function createWatcher(options: WatcherOptions): Watcher {
     return withDeadline({ what: `watcher ${name}`, signal, clock }, questions)
   }
 
+  /**
+   * Puts questions to the node, as many at once as it takes. ethers makes one batch of what is asked at once; a node that
+   * refuses it is asked for half as many, down to one, and later for more again.
+   */
+  async function inBatches<T>(run: Run, questions: readonly (() => Promise<T>)[]): Promise<T[]> {
+    const answers: T[] = []
+    while (answers.length < questions.length) {
+      const some = questions.slice(answers.length, answers.length + width)
+      try {
+        answers.push(...(await ask(run, () => Promise.all(some.map((question) => question())))))
+      } catch (error) {
+        if (some.length === 1 || run.signal.aborted || !isSluiceError(error, 'RPC_FAILED') || !refusesBatch(error)) throw error
+        width = Math.ceil(some.length / 2)
+        passed = 0
+        log.debug('node refused questions asked at once, asking for half as many', { name, count: some.length, reason: error.shortMessage })
+        continue
+      }
+      if (width < TAIL && ++passed >= WIDEN_AFTER) [width, passed] = [width + 1, 0]
+    }
+    return answers
+  }
+
   async function logsOf(where: { blockHash: string } | { fromBlock: number; toBlock: number }): Promise<ChainLog[]> {
     return (await rpc.ask('logs', () => provider.getLogs({ ...match, ...where }))).map(chainLog)
+  }
+
+  /**
+   * The logs of one block. A node that does not have it yet may say that there are none; where its header promises some, it
+   * is asked again, and believed in the end, for a bloom may promise too much.
+   */
+  async function blockLogs({ hash, logsBloom }: Header): Promise<ChainLog[]> {
+    for (let attempt = 1; ; attempt++) {
+      const found = await logsOf({ blockHash: hash })
+      if (found.length > 0 || attempt >= EMPTY_ANSWERS || !logsBloom || !mayHoldLogs(logsBloom, match)) return found
+      await clock.sleep(backoff(attempt, { delay: 100, maxDelay: 1000 }))
+    }
   }
 
   async function headerOf(block: number): Promise<Header> {
@@ -367,6 +438,11 @@ export function createWatcher(options: WatcherOptions): Watcher {
     if (!header) throw new SluiceError('RPC_FAILED', `node does not have block ${block} yet`, { details: { block } })
     return header
   }
+}
+
+/** Whether a node that answered so may answer fewer questions at once: one that is down, or silent, is not asked again. */
+function refusesBatch({ details }: SluiceError): boolean {
+  return details.status !== undefined || details.rpcCode !== undefined || details.cause === 'BAD_DATA'
 }
 
 /** Splits logs by block, in the order of the chain. */

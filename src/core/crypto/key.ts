@@ -23,6 +23,7 @@ export interface Key {
 
 /** Makes a key of 32 secret bytes, which are copied. @throws `BAD_KEY` unless they are a secret key of secp256k1. */
 export function keyFromSecret(secret: Uint8Array): Key {
+  assertArgument(secret instanceof Uint8Array, 'secret', 'a Uint8Array of 32 bytes')
   const own = Uint8Array.from(secret)
   const publicKey = engine().secp256k1.publicKey(own)
   const address = addressOf(publicKey)

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { utf8 } from '../bytes.ts'
+import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
 import type { HttpService } from './httpService.ts'
 import { wholeText } from './wholeAnswer.ts'
@@ -16,7 +17,7 @@ export interface ListenHttpOptions {
 }
 
 /** A service on a port. */
-export interface HttpListener {
+export interface HttpListener extends AsyncCloseable {
   /** Where it is reached, such as `http://127.0.0.1:5001`. */
   readonly url: string
   readonly port: number
@@ -55,6 +56,7 @@ export async function listenHttp(
   await listening(server, port, host)
   const { address, family, port: bound } = server.address() as AddressInfo
   return {
+    ...closes,
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}`,
     port: bound,
     close: () =>

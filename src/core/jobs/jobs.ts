@@ -2,6 +2,7 @@ import { sql as statement } from 'kysely'
 import { createBell } from '../bell.ts'
 import { aborted, type Clock, systemClock } from '../clock.ts'
 import { withDeadline } from '../deadline.ts'
+import { type AsyncCloseable, stops } from '../dispose.ts'
 import { assertArgument, isSluiceError } from '../errors.ts'
 import { type Logger, silentLogger } from '../log.ts'
 import { backoff } from '../retry.ts'
@@ -53,7 +54,7 @@ export interface DeadJob {
 }
 
 /** Work that outlives a process: rows in SQL that the workers of all processes share. */
-export interface Jobs {
+export interface Jobs extends AsyncCloseable {
   /** Adds a job in the caller's transaction; tells whether its key was new. */
   add(tx: Tx, job: NewJob): Promise<boolean>
   /**
@@ -241,6 +242,7 @@ export async function createJobs<DB>(sql: Sql<DB>, options: JobsOptions): Promis
   }
 
   return {
+    ...stops,
     async add(tx, { kind, key, payload = null, runAt = clock.now() }) {
       assertName(kind, 'kind')
       if (key !== undefined) assertName(key, 'key')

@@ -2,11 +2,13 @@
  * What browsers bring: the defaults of this library on a page.
  * @module
  */
+import type { AxiosStatic } from 'axios'
 import { keccak256, sha256 as ethersSha256 } from 'ethers'
 import { concatBytes, fromHex } from '../bytes.ts'
 import type { Engine } from '../crypto/engine.ts'
 import { ethersSecp256k1 } from '../crypto/ethers.ts'
 import type { Vault } from '../crypto/vault.ts'
+import type { AsyncCloseable } from '../dispose.ts'
 import { assertArgument, SluiceError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
 
@@ -37,7 +39,7 @@ export const defaultEngine: Engine = {
 // What keeps things is loaded when somebody wants them kept: a page that only buys does without.
 
 /** Opens the default store: an IndexedDB database named `path`. @throws `STORE_LOCKED`, `STORE_FAILED` */
-export async function openStore(path: string): Promise<Store> {
+export async function openStore(path: string): Promise<Store & AsyncCloseable> {
   const { openIdbStore } = await import('../store/openIdbStore.ts')
   return openIdbStore(path)
 }
@@ -49,6 +51,11 @@ export async function openStore(path: string): Promise<Store> {
 export async function openVault(name: string, _deriveSecret: () => Promise<Uint8Array>): Promise<Vault> {
   const { browserVault } = await import('../crypto/browserVault.ts')
   return browserVault(name)
+}
+
+/** Loads axios, when the first request is made. */
+export async function loadAxios(): Promise<AxiosStatic> {
+  return (await import('axios')).default
 }
 
 /** Bytes of their own, for memory that is about to be written whole. Browsers zero them in any case. */

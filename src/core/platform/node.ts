@@ -3,14 +3,17 @@
  * @module
  */
 import nodeCrypto from 'node:crypto'
+import type { AxiosStatic } from 'axios'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import type { Engine } from '../crypto/engine.ts'
 import { secretVault } from '../crypto/secretVault.ts'
 import { tinySecp256k1 } from '../crypto/tiny.ts'
 import type { Vault } from '../crypto/vault.ts'
+import type { AsyncCloseable } from '../dispose.ts'
 import { assertArgument } from '../errors.ts'
 import { openLevelStore } from '../store/openLevelStore.ts'
 import type { Store } from '../store/store.ts'
+import { importPackage } from './loadPackage.ts'
 
 /** OpenSSL's SHA-256. `hash` takes half the time of `createHash` on short inputs, but came with Node 20.12. */
 function sha256(...parts: Uint8Array[]): Uint8Array {
@@ -30,7 +33,7 @@ function sha256(...parts: Uint8Array[]): Uint8Array {
 export const defaultEngine: Engine = { secp256k1: tinySecp256k1, keccak256: keccak_256, sha256, digest: sha256 }
 
 /** Opens the default store: LevelDB in a directory. @throws `STORE_LOCKED`, `STORE_FAILED` */
-export function openStore(path: string): Promise<Store> {
+export function openStore(path: string): Promise<Store & AsyncCloseable> {
   return openLevelStore(path)
 }
 
@@ -41,6 +44,11 @@ export function openStore(path: string): Promise<Store> {
  */
 export async function openVault(name: string, deriveSecret: () => Promise<Uint8Array>): Promise<Vault> {
   return secretVault(name, await deriveSecret())
+}
+
+/** Loads axios, when the first request is made. @throws `BAD_ARGUMENT` if the package is missing. */
+export async function loadAxios(): Promise<AxiosStatic> {
+  return (await importPackage(() => import('axios'), 'axios')).default
 }
 
 /** Bytes of their own that are not zeroed first: for memory that is about to be written whole. */

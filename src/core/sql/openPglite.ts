@@ -2,8 +2,11 @@ import { fsyncSync } from 'node:fs'
 import { open, readdir, type FileHandle } from 'node:fs/promises'
 import { platform } from 'node:os'
 import { join } from 'node:path'
-import { PGlite, types } from '@electric-sql/pglite'
+import type { PGlite } from '@electric-sql/pglite'
 import type { PostgresPool } from 'kysely'
+import { assertArguments, optional, rule } from '../argument.ts'
+import { SluiceError } from '../errors.ts'
+import { loadPackage } from '../platform/loadPackage.ts'
 import { openLevelStore } from '../store/openLevelStore.ts'
 import { createSql, type Sql } from './sql.ts'
 
@@ -18,15 +21,23 @@ const LOOK_EVERY = 1000
 /** Bytes that the write-ahead log grows by before a checkpoint: PGlite has no process that makes any. */
 const MAX_WAL = 64 * 1024 * 1024
 
+const folderRule = rule('the path of a folder', (value) => typeof value === 'string' && value !== '' && !value.includes('\0'))
+
 /**
  * Opens a PostgreSQL inside this process (PGlite, PostgreSQL compiled to WebAssembly): the default of a small server, and
  * of tests.
  *
  * It has one connection, so transactions run one after another.
  * @param template - a new database to begin from (`dumpDataDir`): tests start in a fifth of the time with one.
- * @throws `STORE_LOCKED` while another process has the folder open.
+ * @throws `STORE_LOCKED` while another process has the folder open, `STORE_FAILED` if PGlite doesn't load.
  */
-export async function openPglite<DB>({ folder }: PgliteOptions = {}, template?: Blob): Promise<Sql<DB>> {
+export async function openPglite<DB>(options: PgliteOptions = {}, template?: Blob): Promise<Sql<DB>> {
+  assertArguments(options, { folder: optional(folderRule) }, 'options')
+  assertArguments({ template }, { template: optional(rule('a Blob', (value) => value instanceof Blob)) })
+  const { folder } = options
+  const { PGlite, types } = loadPglite()
+  // As PGlite starts, but for `-F`, which takes commits for done that only the cache of the system has.
+  const durable = [...PGlite.defaultStartParams.filter((param) => param !== '-F'), '-c', 'wal_sync_method=fsync']
   // PGlite doesn't notice a second process on its files. LevelDB does, and its lock ends with the process that held it.
   const lock = folder === undefined ? undefined : await openLevelStore(join(folder, 'lock'))
   let failure: unknown
@@ -59,8 +70,19 @@ export async function openPglite<DB>({ folder }: PgliteOptions = {}, template?: 
   }
 }
 
-/** As PGlite starts, but for `-F`, which takes commits for done that only the cache of the system has. */
-const durable = [...PGlite.defaultStartParams.filter((param) => param !== '-F'), '-c', 'wal_sync_method=fsync']
+/** PGlite, when the first database is opened: 20 MB of WebAssembly that a server with a PostgreSQL does without. */
+function loadPglite(): typeof import('@electric-sql/pglite') {
+  try {
+    return loadPackage('@electric-sql/pglite')
+  } catch (cause) {
+    throw new SluiceError(
+      'STORE_FAILED',
+      'the database needs the package @electric-sql/pglite beside the program: npm install @electric-sql/pglite, ' +
+        'or name a PostgreSQL as postgres://user:password@host/database',
+      { cause },
+    )
+  }
+}
 
 /** How PGlite reaches its files. */
 interface Files {

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { assertArguments, integer, optional, text } from '../argument.ts'
 import { createSql, type Sql } from './sql.ts'
 
 /** Options of {@link openPostgres}. */
@@ -22,7 +23,9 @@ const CONNECT_TIMEOUT = 30_000
  *
  * No connection is made before the first statement.
  */
-export function openPostgres<DB>({ url, pool: max = 10 }: PostgresOptions): Sql<DB> {
+export function openPostgres<DB>(options: PostgresOptions): Sql<DB> {
+  assertArguments(options, { url: text(1), pool: optional(integer(1, 10_000)) }, 'options')
+  const { url, pool: max = 10 } = options
   const pool = new pg.Pool({
     connectionString: url,
     max,

@@ -3,6 +3,7 @@ import {
   type IsolationLevel, type PostgresPool, type QueryExecutorProvider, type Transaction,
 } from 'kysely'
 import { throwIfAborted } from '../deadline.ts'
+import { type AsyncCloseable, closes } from '../dispose.ts'
 import { isSluiceError, SluiceError } from '../errors.ts'
 import { retry } from '../retry.ts'
 
@@ -23,7 +24,7 @@ export interface TransactionOptions {
  * int8 comes as `bigint`, jsonb as a value, bytea as `Uint8Array`, numeric as decimal text. Every error of the database
  * or of the way to it is a `SQL_FAILED`; `sqlState` tells them apart.
  */
-export interface Sql<DB> {
+export interface Sql<DB> extends AsyncCloseable {
   readonly db: Kysely<DB>
   /**
    * Runs `run` in one transaction, and again from the start while the database answers that it could not serialise it
@@ -55,6 +56,7 @@ export function createSql<DB>(pool: PostgresPool): Sql<DB> {
     },
   })
   return {
+    ...closes,
     db,
     transaction: (run, { isolation = 'read committed', signal } = {}) =>
       retry(

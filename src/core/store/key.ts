@@ -18,8 +18,10 @@ export function encodeKey(key: string): Uint8Array<ArrayBuffer> {
 
 /** Asserts that a text can be a key. @throws `BAD_ARGUMENT` */
 export function assertKey(key: string): void {
-  if (key === '' || /\p{Surrogate}/u.test(key)) {
-    throw new SluiceError('BAD_ARGUMENT', 'a store key must be a non-empty, well-formed text', { details: { key } })
+  if (typeof key !== 'string' || key === '' || /\p{Surrogate}/u.test(key)) {
+    throw new SluiceError('BAD_ARGUMENT', 'a store key must be a non-empty, well-formed text', {
+      details: { key: typeof key === 'string' ? key : undefined },
+    })
   }
 }
 

@@ -1,4 +1,5 @@
 import type { AbstractLevel } from 'abstract-level'
+import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
 import { decodeKey, encodeKey, prefixEnd } from './key.ts'
 import type { Store, StoreChange } from './store.ts'
@@ -24,7 +25,7 @@ interface Write {
  * Writes go out with `sync: true`, one batch at a time; what is written meanwhile shares the next batch, and so its
  * fsync. After a write has failed, the medium's state is unknown: the store refuses further writes until it is reopened.
  */
-export function levelStore<Format>(database: AbstractLevel<Format>, options: LevelStoreOptions = {}): Store {
+export function levelStore<Format>(database: AbstractLevel<Format>, options: LevelStoreOptions = {}): Store & AsyncCloseable {
   const { name = 'the store' } = options
   const encoding = { keyEncoding: 'view', valueEncoding: 'view' } as const
   let waiting: Write[] = []
@@ -67,6 +68,7 @@ export function levelStore<Format>(database: AbstractLevel<Format>, options: Lev
   }
 
   return {
+    ...closes,
     async get(key) {
       assertOpen()
       const encoded = encodeKey(key)

@@ -1,4 +1,5 @@
-import { SluiceError } from '../errors.ts'
+import { type AsyncCloseable, closes } from '../dispose.ts'
+import { assertArgument, SluiceError } from '../errors.ts'
 import { assertKey } from './key.ts'
 import type { Store } from './store.ts'
 
@@ -10,7 +11,8 @@ const owned = new WeakSet<Map<string, Uint8Array>>()
  * @param entries where the entries live; pass the map of a closed store to open it again.
  * @throws `STORE_LOCKED` while another store has the map open.
  */
-export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store {
+export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store & AsyncCloseable {
+  assertArgument(entries instanceof Map, 'entries', 'a Map from text to bytes')
   if (owned.has(entries)) throw new SluiceError('STORE_LOCKED', 'another memory store has this map open: close it first')
   owned.add(entries)
   let open = true
@@ -19,6 +21,7 @@ export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store
   }
 
   return {
+    ...closes,
     async get(key) {
       assertOpen()
       assertKey(key)

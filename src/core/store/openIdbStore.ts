@@ -1,4 +1,5 @@
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
+import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
 import { decodeKey, encodeKey, prefixEnd } from './key.ts'
 import type { Store } from './store.ts'
@@ -18,7 +19,7 @@ const PAGE = 128
  * @throws `STORE_LOCKED` if another tab has it open, `STORE_FAILED` if the browser has no Web Locks (a page that isn't
  * served over https or localhost) or refuses the database.
  */
-export async function openIdbStore(name: string): Promise<Store> {
+export async function openIdbStore(name: string): Promise<Store & AsyncCloseable> {
   const details = { store: name }
   const unlock = await lock(name)
   let db: IDBPDatabase<Schema>
@@ -49,6 +50,7 @@ export async function openIdbStore(name: string): Promise<Store> {
     new SluiceError('STORE_FAILED', `the store ${name} could not be ${what}`, { cause, details })
 
   return {
+    ...closes,
     async get(key) {
       assertOpen()
       const encoded = encodeKey(key)

@@ -1,6 +1,7 @@
 import { mkdir, realpath } from 'node:fs/promises'
-import { ClassicLevel } from 'classic-level'
+import type { AsyncCloseable } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
+import { loadPackage } from '../platform/loadPackage.ts'
 import { levelStore } from './levelStore.ts'
 import type { Store } from './store.ts'
 
@@ -9,11 +10,12 @@ import type { Store } from './store.ts'
  *
  * A write is on the disk (fsync) when it resolves.
  * @throws `STORE_LOCKED` if this or another process has it open, `STORE_CORRUPT` if LevelDB finds it damaged,
- * `STORE_FAILED` if the directory can't be used.
+ * `STORE_FAILED` if the directory can't be used, or LevelDB (the package `classic-level`) doesn't load.
  */
-export async function openLevelStore(path: string): Promise<Store> {
+export async function openLevelStore(path: string): Promise<Store & AsyncCloseable> {
   const details = { path }
   const name = `the store at ${path}`
+  const { ClassicLevel } = loadLevel(name)
   try {
     await mkdir(path, { recursive: true })
     // LevelDB tells its own locks apart by the text of the path: two texts must not mean one directory.
@@ -32,6 +34,20 @@ export async function openLevelStore(path: string): Promise<Store> {
       default:
         throw new SluiceError('STORE_FAILED', `${name} could not be opened`, { cause, details })
     }
+  }
+}
+
+/** LevelDB, when the first store is opened. Nothing may take its place: what it holds would be out of sight. */
+function loadLevel(name: string): typeof import('classic-level') {
+  try {
+    return loadPackage('classic-level')
+  } catch (cause) {
+    throw new SluiceError(
+      'STORE_FAILED',
+      `${name} needs the package classic-level beside the program, with its binary for this machine: ` +
+        'npm install classic-level, or pass a store of your own',
+      { cause },
+    )
   }
 }
 

@@ -1,5 +1,6 @@
 import { sql as statement } from 'kysely'
 import { type Clock, systemClock } from '../clock.ts'
+import { type AsyncCloseable, closes } from '../dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../errors.ts'
 import { type Logger, silentLogger } from '../log.ts'
 import { migrate, type Migration } from '../sql/migrate.ts'
@@ -58,7 +59,7 @@ interface Write {
  * store refuses further writes until it is reopened.
  * @throws `STORE_LOCKED` while somebody has it open, `STORE_FAILED`.
  */
-export async function sqlStore<DB>(sql: Sql<DB>, name: string, options: SqlStoreOptions = {}): Promise<Store> {
+export async function sqlStore<DB>(sql: Sql<DB>, name: string, options: SqlStoreOptions = {}): Promise<Store & AsyncCloseable> {
   const { lease = 30_000, onBroken, clock = systemClock, log = silentLogger } = options
   assertArgument(name.length > 0 && name.length <= 1000 && !name.includes('\0'), 'name', '1 to 1000 characters')
   assertArgument(Number.isSafeInteger(lease) && lease > 0, 'lease', 'whole milliseconds above zero')
@@ -79,6 +80,7 @@ export async function sqlStore<DB>(sql: Sql<DB>, name: string, options: SqlStore
   const renewing = renew()
 
   return {
+    ...closes,
     async get(key) {
       assertOpen()
       const encoded = encodeKey(key)

@@ -1,3 +1,4 @@
+import { assertArguments, callback, clock as clockRule, either, having, integer, listOf, logger, optional, rule, shape, text } from '../../core/argument.ts'
 import { fromHex } from '../../core/bytes.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import {
@@ -8,6 +9,7 @@ import {
   type AccountId,
   type GrapheneKey,
 } from '../../core/crypto/graphene/index.ts'
+import { type AsyncCloseable, stops } from '../../core/dispose.ts'
 import { assertArgument } from '../../core/errors.ts'
 import { sqlIdempotencyKeys } from '../../core/http/idempotency.ts'
 import { createHttpService, type HttpService } from '../../core/http/index.ts'
@@ -68,7 +70,7 @@ export interface ExchangeServerOptions {
 }
 
 /** An exchange as a server. */
-export interface ExchangeServer extends HttpService {
+export interface ExchangeServer extends HttpService, AsyncCloseable {
   /** `proxy_account`. */
   readonly account: AccountId
   /** The accounts, where there is no chain: the operator opens them and books what comes in. */
@@ -86,6 +88,25 @@ export interface ExchangeServer extends HttpService {
 /** Milliseconds between two looks at what is under way in the background. */
 const EVERY = { votes: 10_000, evidence: 10_000, retention: 3_600_000 }
 
+const object = rule('an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value))
+const optionRules = {
+  database: optional(either(rule('a folder, or a postgres:// URL', (value) => typeof value === 'string' && value !== '' && !value.includes('\0')),
+    having('a database of openPglite() or openPostgres()', 'transaction', 'close'))),
+  key: either(text(1), having('a key of grapheneKey()', 'sign')),
+  percent: integer(0, 10_000),
+  chain: optional(object),
+  content: optional(having('a content store', 'put', 'get')),
+  mail: optional(object),
+  authenticate: optional(callback),
+  operatorToken: optional(text(1)),
+  origin: optional(text(1)),
+  hosts: optional(listOf(text(1))),
+  origins: optional(listOf(text(1))),
+  rules: optional(shape('some of the exchange\'s rules', {})),
+  clock: optional(clockRule),
+  log: optional(logger),
+}
+
 /**
  * Creates a data exchange service (seed 001): market, exchange and accounts over HTTP. Any number of servers may share one
  * PostgreSQL: all state is in it.
@@ -98,6 +119,7 @@ const EVERY = { votes: 10_000, evidence: 10_000, retention: 3_600_000 }
  * ```
  */
 export async function createExchangeServer(options: ExchangeServerOptions): Promise<ExchangeServer> {
+  assertArguments(options, optionRules, 'options')
   const { percent, clock = systemClock, log = silentLogger, database, chain, mail } = options
   assertArgument(Number.isInteger(percent) && percent >= 0 && percent <= 10_000, 'percent', 'a whole number from 0 to 10000')
   const key = typeof options.key === 'string' ? keyFromWif(options.key) : options.key
@@ -192,6 +214,7 @@ export async function createExchangeServer(options: ExchangeServerOptions): Prom
 
     let stopped: Promise<void> | undefined
     return {
+      ...stops,
       ...service,
       account,
       accounts: kept && { openAccount: kept.openAccount, deposit: kept.deposit, take: kept.take },

@@ -4,6 +4,7 @@
  * Keeps nothing of its own: what an order has had is what the node's record of payments says.
  * @module
  */
+import { assertArguments, clock as clockRule, having, integer, milliseconds, optional, rule } from '../../core/argument.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { throwIfAborted, withDeadline } from '../../core/deadline.ts'
@@ -44,6 +45,15 @@ interface Ledger {
   last: Hex | undefined
 }
 
+const optionRules = {
+  channel: /* @__PURE__ */ having('a channel node of createChannelNode()', 'pay', 'payments'),
+  tokenNetworks: /* @__PURE__ */ rule('token networks by token', (value) => typeof value === 'object' && value !== null),
+  maxFees: /* @__PURE__ */ optional(/* @__PURE__ */ integer(0, Number.MAX_SAFE_INTEGER, 'number of percent')),
+  attempts: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+  timeout: /* @__PURE__ */ optional(milliseconds),
+  clock: /* @__PURE__ */ optional(clockRule),
+}
+
 /**
  * Pays orders over payment channels.
  *
@@ -59,6 +69,7 @@ interface Ledger {
  * ```
  */
 export function channelPayer(options: ChannelPayerOptions): Payer {
+  assertArguments(options, optionRules, 'options')
   const { channel, tokenNetworks, maxFees = 5, attempts = 8, timeout = 60_000, clock = systemClock } = options
   assertArgument(Number.isInteger(maxFees) && maxFees >= 0, 'maxFees', 'a whole number of percent')
   /** By the course of an order: each reads the node's record once, and after each failure again. */

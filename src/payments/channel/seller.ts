@@ -5,6 +5,7 @@
  * says. Nothing is put up beforehand, so there is nothing to settle.
  * @module
  */
+import { assertArguments, clock as clockRule, having, milliseconds, optional, rule, store as storeRule } from '../../core/argument.ts'
 import type { DataTradeDigests } from '../../contracts/typedData.ts'
 import { utf8, type Hex } from '../../core/bytes.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
@@ -62,6 +63,15 @@ interface Kept {
   readonly deadline: number
 }
 
+const optionRules = {
+  channel: /* @__PURE__ */ having('a channel node of createChannelNode()', 'pay', 'payments'),
+  tokenNetworks: /* @__PURE__ */ rule('token networks by token', (value) => typeof value === 'object' && value !== null),
+  digests: /* @__PURE__ */ having('what dataTradeDigests() returns', 'Order', 'Ack'),
+  store: storeRule,
+  arrivalTimeout: /* @__PURE__ */ optional(milliseconds),
+  clock: /* @__PURE__ */ optional(clockRule),
+}
+
 /**
  * Takes orders that are paid over payment channels.
  * @example
@@ -71,6 +81,7 @@ interface Kept {
  * ```
  */
 export function channelPayments(options: ChannelPaymentsOptions): PaymentMethod {
+  assertArguments(options, optionRules, 'options')
   const { channel, tokenNetworks, digests, store, arrivalTimeout = 30_000, clock = systemClock } = options
   const account = channel.account.toLowerCase()
   /** By what the ids of their payments begin with; longest unused first. */

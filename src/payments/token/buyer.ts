@@ -3,6 +3,7 @@
  * @module
  */
 import type { Signer } from 'ethers'
+import { address as addressRule, assertArguments, clock as clockRule, connectedSigner, integer, logger, optional, shape, store as storeRule } from '../../core/argument.ts'
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { DataTradeDomain } from '../../contracts/typedData.ts'
 import type { Hex } from '../../core/bytes.ts'
@@ -45,8 +46,18 @@ export interface TokenPayer extends Payer {
   close(): Promise<void>
 }
 
+const optionRules = {
+  signer: connectedSigner,
+  domain: /* @__PURE__ */ shape('what dataTradeDomain() returns', { verifyingContract: addressRule }),
+  store: storeRule,
+  clock: clockRule,
+  log: logger,
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+}
+
 /** Creates the payer of an account. @throws `RPC_FAILED`, `WRONG_CHAIN`. */
 export async function createTokenPayer(options: TokenPayerOptions): Promise<TokenPayer> {
+  assertArguments(options, optionRules, 'options')
   const { signer, domain, store, clock, log, confirmations = 1 } = options
   const provider = signer.provider!
   const to = domain.verifyingContract
@@ -62,20 +73,17 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
     log,
   })
 
-  const chain = { to, book, sender, clock }
+  const chain = { to, book, sender, rpc, clock }
 
-  /** Lets the contract take a deposit in a token. Loaded for tokens only. */
-  const allow = async (id: Hex, token: string, amount: bigint, signal: AbortSignal | undefined): Promise<void> =>
-    (await import('./allowance.ts')).allow({
-      provider,
-      rpc,
-      sender,
-      spender: to,
-      token,
-      amount,
-      label: `approve the deposit of order ${id}`,
-      signal,
-    })
+  /** Lets the contract take a deposit in a token, and pays it in. Loaded for tokens only. */
+  const allow = async (
+    { id, token, amount, signal }: { id: Hex; token: string; amount: bigint; signal: AbortSignal | undefined },
+    take: () => Promise<SentReceipt>,
+  ): Promise<SentReceipt> =>
+    (await import('./allowance.ts')).allow(
+      { provider, rpc, sender, spender: to, token, amount, label: `approve the deposit of order ${id}`, signal },
+      take,
+    )
 
   const isEth = (token: string): boolean => token.toLowerCase() === ETH
 
@@ -109,21 +117,16 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
         return { verification: receipt.hash }
       }
       if (isEth(order.token)) return { verification: (await create(deposit)).hash }
-      return inTurn(async () => {
-        await allow(id, order.token, deposit, signal)
-        return { verification: (await create(0n)).hash }
-      })
+      const { hash } = await inTurn(() => allow({ id, token: order.token, amount: deposit, signal }, () => create(0n)))
+      return { verification: hash }
     },
     pay: async ({ id, mode }, transferred, { signal }) =>
       mode === 'voucher' ? { verification: '' } : (await import('./record.ts')).recordTransferred(chain, id, transferred, signal),
     topUp: async (opened, amount, { signal } = {}) => {
       const { topUp } = await import('./record.ts')
       const { token } = opened.order
-      if (isEth(token)) return topUp(chain, opened, amount, amount, signal)
-      await inTurn(async () => {
-        await allow(opened.id, token, amount, signal)
-        await topUp(chain, opened, amount, 0n, signal)
-      })
+      if (isEth(token)) await topUp(chain, opened, amount, amount, signal)
+      else await inTurn(() => allow({ id: opened.id, token, amount, signal }, () => topUp(chain, opened, amount, 0n, signal)))
     },
     reclaim: async (opened, reclaimOptions) => (await import('./recovery.ts')).reclaim(chain, opened, reclaimOptions),
     dispute: async (opened, evidence, { signal } = {}) =>

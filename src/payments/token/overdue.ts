@@ -3,6 +3,7 @@
  * @module
  */
 import { zeroPadValue, type Provider } from 'ethers'
+import { abortSignal, address as addressRule, assertArguments, computeFrom, having, integer, optional, provider as providerRule } from '../../core/argument.ts'
 import { dataTradeContract, dataTradeInterface, orderFromStruct, type OrderStruct } from '../../contracts/dataTrade.ts'
 import type { Order } from '../../contracts/order.ts'
 import type { Hex } from '../../core/bytes.ts'
@@ -32,12 +33,22 @@ export interface OverdueOptions {
 /** Ids that one call asks the contract about. */
 const PAGE = 200
 
+const optionRules = {
+  provider: providerRule,
+  dataTrade: addressRule,
+  party: addressRule,
+  fromBlock: /* @__PURE__ */ integer(0),
+  maxRange: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+  signal: /* @__PURE__ */ optional(abortSignal),
+}
+
 /**
  * The open orders of a party whose time is over: after the deadline and the grace behind it, or when the window of a
  * close request has passed.
  * @throws `RPC_FAILED`, `ABORTED`.
  */
 export async function overdueOrders(options: OverdueOptions): Promise<readonly OverdueOrder[]> {
+  assertArguments(options, optionRules, 'options')
   const { provider, dataTrade, party, fromBlock, maxRange = 2000, signal } = options
   const contract = dataTradeContract(dataTrade, provider)
   const rpc = createRpc({ provider })
@@ -69,7 +80,9 @@ export async function overdueOrders(options: OverdueOptions): Promise<readonly O
 }
 
 /** Settles overdue orders in one transaction, from any account: by the count on chain, or what was redeemed. */
-export function settleOverdue(sender: Sender, dataTrade: string, orders: readonly OverdueOrder[]): Promise<SentReceipt> {
-  const data = dataTradeInterface.encodeFunctionData('settleBatch', [orders.map(({ order }) => ({ order, transferred: 0, signature: '0x' }))])
+export async function settleOverdue(sender: Sender, dataTrade: string, orders: readonly OverdueOrder[]): Promise<SentReceipt> {
+  assertArguments({ sender, dataTrade }, { sender: having('a sender of a payer or seller', 'send'), dataTrade: addressRule })
+  const data = computeFrom('orders', 'what overdueOrders() returns', () =>
+    dataTradeInterface.encodeFunctionData('settleBatch', [orders.map(({ order }) => ({ order, transferred: 0, signature: '0x' }))]))
   return sender.send({ to: dataTrade, data }, { label: `settle ${orders.length} overdue orders` })
 }

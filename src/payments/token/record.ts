@@ -5,6 +5,7 @@
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { revertCode } from '../../core/chain/revert.ts'
+import type { SentReceipt } from '../../core/chain/sender.ts'
 import type { OpenedOrder, RecoveryChain } from './recovery.ts'
 
 type Chain = Pick<RecoveryChain, 'to' | 'sender'>
@@ -34,7 +35,7 @@ export async function topUp(
   amount: bigint,
   value: bigint,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<SentReceipt> {
   const data = dataTradeInterface.encodeFunctionData('topUp', [order, amount])
-  await sender.send({ to, data, value }, { label: `top up order ${id}`, signal })
+  return sender.send({ to, data, value }, { label: `top up order ${id}`, signal })
 }

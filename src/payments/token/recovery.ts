@@ -2,14 +2,15 @@
  * Brings deposits back: by closing an order, or by convicting its seller. Loaded when it is needed, which is seldom.
  * @module
  */
-import { dataTradeInterface } from '../../contracts/dataTrade.ts'
+import { dataTradeInterface, type OrderState } from '../../contracts/dataTrade.ts'
 import type { Order } from '../../contracts/order.ts'
 import { toHex, type Hex } from '../../core/bytes.ts'
 import { revertCode } from '../../core/chain/revert.ts'
+import type { Rpc } from '../../core/chain/rpc.ts'
 import type { Sender } from '../../core/chain/sender.ts'
 import type { Clock } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
-import type { ChainBook } from './book.ts'
+import type { ChainBook, ChainOrder } from './book.ts'
 
 /** An order that the payer has opened. */
 export interface OpenedOrder {
@@ -52,6 +53,7 @@ export interface RecoveryChain {
   readonly to: string
   readonly book: ChainBook
   readonly sender: Sender
+  readonly rpc: Rpc
   readonly clock: Clock
 }
 
@@ -60,15 +62,16 @@ const OVERTAKEN: ReadonlySet<string> = new Set(['ORDER_ALREADY_FINISHED', 'CLOSE
 
 /** See `TokenPayer.reclaim`. */
 export async function reclaim(
-  { to, book, sender, clock }: RecoveryChain,
+  chain: RecoveryChain,
   { id, order }: OpenedOrder,
   { ack, signal }: ReclaimOptions,
 ): Promise<Reclaimed> {
+  const { to, book, sender, clock } = chain
   const grace = await book.grace(signal)
   const voucher = [ack?.transferred ?? 0, ack ? toHex(ack.signature) : '0x'] as const
   for (;;) {
-    const seen = await book.order(id, 1, signal)
-    if (seen.state !== 'open') return outcome(book, id, signal)
+    const seen = await read(chain, id, 'none', signal)
+    if (seen.state !== 'open') return outcome(chain, id, signal)
     const now = await book.time(signal)
     const opensAt = seen.closeAt !== 0 ? seen.closeAt : order.deadline + grace
     const complete = Math.max(seen.transferred, voucher[0]) >= order.totalData
@@ -76,7 +79,7 @@ export async function reclaim(
       if (complete || now >= opensAt) {
         const data = dataTradeInterface.encodeFunctionData('settle', [order, ...voucher])
         await sender.send({ to, data }, { label: `settle order ${id}`, signal })
-        return await outcome(book, id, signal)
+        return await outcome(chain, id, signal)
       }
       if (seen.closeAt === 0) {
         const data = dataTradeInterface.encodeFunctionData('requestClose', [order])
@@ -95,23 +98,39 @@ export async function reclaim(
 
 /** See `TokenPayer.dispute`. */
 export async function dispute(
-  { to, book, sender }: RecoveryChain,
+  chain: RecoveryChain,
   { id, order }: OpenedOrder,
   { index, leaf, proof, signature }: Evidence,
   signal: AbortSignal | undefined,
 ): Promise<Reclaimed> {
   const data = dataTradeInterface.encodeFunctionData('dispute', [order, index, leaf, [...proof], signature])
   try {
-    await sender.send({ to, data }, { label: `dispute order ${id}`, signal })
+    await chain.sender.send({ to: chain.to, data }, { label: `dispute order ${id}`, signal })
   } catch (error) {
     if (revertCode(error) !== 'ORDER_ALREADY_FINISHED') throw error // else the seller was faster, and gave back the rest itself
   }
-  return outcome(book, id, signal)
+  return outcome(chain, id, signal)
+}
+
+/**
+ * Reads an order that we may have changed a moment ago.
+ * @param stale the state that a node shows which has not seen the change.
+ */
+function read(
+  { book, rpc, sender }: RecoveryChain,
+  id: Hex,
+  stale: OrderState,
+  signal: AbortSignal | undefined,
+): Promise<ChainOrder> {
+  return rpc.follow(sender.address, () => book.order(id, 1, signal), {
+    doubts: (answer, last) => 'value' in answer && (answer.value.state === stale || answer.value.block < last.blockNumber),
+    signal,
+  })
 }
 
 /** What a finished order came to, whoever finished it. */
-async function outcome(book: ChainBook, id: Hex, signal: AbortSignal | undefined): Promise<Reclaimed> {
-  const { state, deposit, paid } = await book.order(id, 1, signal)
+async function outcome(chain: RecoveryChain, id: Hex, signal: AbortSignal | undefined): Promise<Reclaimed> {
+  const { state, deposit, paid } = await read(chain, id, 'open', signal)
   if (state === 'open') throw new SluiceError('ORDER_NOT_FINISHED', `order ${id} is still open`, { details: { order: id } })
   return { state, refunded: deposit - paid, paid }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { zeroPadValue, type Signer } from 'ethers'
+import { address as addressRule, assertArguments, clock as clockRule, connectedSigner, integer, logger, optional, shape, store as storeRule } from '../../core/argument.ts'
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { Order } from '../../contracts/order.ts'
 import { dataTradeDigests, type DataTradeDomain } from '../../contracts/typedData.ts'
@@ -22,6 +23,7 @@ import { coveredBytes, orderFromWire, orderToWire } from '../../protocol/order.t
 import type { Acknowledgement, PayableOrder, PaymentMethod, Till } from '../payment.ts'
 import { assertAck } from '../prepaid.ts'
 import { chainBook, type ChainOrder } from './book.ts'
+import { createWorth, type MinSettlement } from './worth.ts'
 
 /** Options of {@link tokenPayments}. */
 export interface TokenPaymentsOptions {
@@ -40,12 +42,49 @@ export interface TokenPaymentsOptions {
   readonly settleDelay?: number | undefined
   /** Seconds that an order must have left to be taken. @default 600 */
   readonly minLifetime?: number | undefined
+  /** The least sums worth settling. @default for ETH what it costs, see `createWorth` */
+  readonly minSettlement?: MinSettlement | undefined
+  /** Is told of money that has come. */
+  readonly onSettled?: ((settled: SettledOrders) => void) | undefined
+  /** Is told of money that has not come. */
+  readonly onUnsettled?: ((unsettled: UnsettledOrder) => void) | undefined
+  /** Is told when the chain is out of sight, and when it is back: without a reason. */
+  readonly onSight?: ((blind: SluiceError | undefined) => void) | undefined
+}
+
+/** Orders of one token that were settled in one transaction. */
+export interface SettledOrders {
+  readonly orderIds: readonly Hex[]
+  /** What each brought, in the token's smallest unit. */
+  readonly amounts: readonly bigint[]
+  readonly token: string
+  readonly transaction: string
+  /** Wei that the transaction cost, other tokens' orders in it included. */
+  readonly fee: bigint
+}
+
+/** An order that is owed and not settled. */
+export interface UnsettledOrder {
+  readonly orderId: Hex
+  /** What is earned, in the token's smallest unit. */
+  readonly amount: bigint
+  readonly token: string
+  /** `ORDER_TOO_SMALL` when its gas would cost more, `OPEN` while it runs, else the code of what failed. */
+  readonly reason: string
+  /** Unix milliseconds of the next try; undefined if there is none in this run. */
+  readonly retryAt: number | undefined
 }
 
 /** Token payments of a seller. */
 export interface TokenPayments extends PaymentMethod {
   /** Settles on chain what is over, and waits for it. @throws what the chain says; the orders stay due then. */
   settle(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** The least sum of a token that is settled. @throws `RPC_FAILED`. */
+  least(token: string): Promise<bigint>
+  /** Wei per gas now. @throws `RPC_FAILED`. */
+  gasPrice(): Promise<bigint>
+  /** What is earned and not settled. */
+  owed(): readonly UnsettledOrder[]
 }
 
 /** Orders in one settling transaction: at about 50,000 gas each, well within a block. */
@@ -53,6 +92,11 @@ const BATCH = 50
 
 /** Milliseconds that closing waits for a settlement; what is left is done at the next start. */
 const CLOSE_TIMEOUT = 10_000
+
+/** Milliseconds until dust is looked at again: fees fall, too. */
+const DUST_RETRY = 600_000
+/** Milliseconds between two readings of open orders while no logs can be read. */
+const PATROL = 2000
 
 /** What a seller holds of one order. */
 interface Purse {
@@ -65,6 +109,8 @@ interface Purse {
   due: boolean
   /** The block that showed the order, until the watcher has come there: reorganisations before it are not told. */
   seenAt: number | undefined
+  /** Why it is not settled, if that was tried. */
+  unsettled: string | undefined
   till: Till
 }
 
@@ -73,8 +119,18 @@ interface Voucher {
   readonly signature: Uint8Array
 }
 
+const optionRules = {
+  signer: connectedSigner,
+  domain: /* @__PURE__ */ shape('what dataTradeDomain() returns', { verifyingContract: addressRule }),
+  store: storeRule,
+  clock: clockRule,
+  log: logger,
+  confirmations: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1)),
+}
+
 /** Takes orders paid in ETH or tokens, and takes up those of an earlier run. @throws `RPC_FAILED`, `STORE_CORRUPT`. */
 export async function tokenPayments(options: TokenPaymentsOptions): Promise<TokenPayments> {
+  assertArguments(options, optionRules, 'options')
   const {
     signer,
     domain,
@@ -98,6 +154,7 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     clock,
     log,
   })
+  const worth = createWorth({ provider, chainId: domain.chainId, clock, minSettlement: options.minSettlement })
   const purses = new Map<Hex, Purse>()
   const closing = new AbortController()
 
@@ -144,7 +201,7 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
         schedule(settleDelay)
       },
     }
-    const purse: Purse = { payable, voucher, deposit: 0n, ended: undefined, due, seenAt: undefined, till }
+    const purse: Purse = { payable, voucher, deposit: 0n, ended: undefined, due, seenAt: undefined, unsettled: undefined, till }
     return purse
   }
 
@@ -314,7 +371,69 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     }
   }
 
+  // --- when logs can't be read ---
+
+  /** Reads each open order by a direct call: a close request must be answered in time. */
+  const patrol = async (): Promise<void> => {
+    for (const purse of purses.values()) {
+      if (closing.signal.aborted) return
+      if (purse.due || purse.ended !== undefined) continue
+      const { id, order } = purse.payable
+      const seen = await book.order(id, confirmations, closing.signal)
+      if (seen.state === 'open') raise(purse, seen.deposit)
+      if (seen.state === 'settled' || seen.state === 'disputed') {
+        end(purse, `it is ${seen.state}`)
+        await forget(purse)
+      } else if (seen.closeAt !== 0 || (await book.time(closing.signal)) > order.deadline) {
+        end(purse, seen.closeAt !== 0 ? 'the buyer has asked to close it' : 'its deadline has passed')
+        await makeDue(purse)
+        schedule(0)
+      }
+    }
+  }
+
+  const guard = async (): Promise<void> => {
+    for (let blind: SluiceError | undefined; !closing.signal.aborted; ) {
+      const now = watcher.blind
+      if ((now === undefined) !== (blind === undefined)) {
+        if (now) log.error('the chain is out of sight: no new orders are taken', { code: now.code, reason: now.shortMessage })
+        else log.info('the chain is in sight again')
+        options.onSight?.(now)
+      }
+      blind = now
+      if (blind) {
+        await patrol().catch((error: unknown) =>
+          log.warn('open orders could not be read', { reason: error instanceof Error ? error.message : String(error) }),
+        )
+      }
+      await clock.sleep(blind ? PATROL : book.pollInterval, closing.signal).catch(() => {})
+    }
+  }
+
   // --- settling ---
+
+  /** What an order has earned. */
+  const earned = ({ payable: { order }, voucher, deposit }: Purse): bigint => {
+    const sum = (order.price * BigInt(voucher?.transferred ?? 0)) / BigInt(order.totalData)
+    return deposit > 0n && sum > deposit ? deposit : sum
+  }
+
+  const owing = (purse: Purse, reason: string, retryAt?: number): UnsettledOrder => ({
+    orderId: purse.payable.id,
+    amount: earned(purse),
+    token: purse.payable.order.token,
+    reason,
+    retryAt,
+  })
+
+  /** Says once for each reason that an order's money has not come. */
+  const tellUnsettled = (purse: Purse, reason: string, retryAt?: number): void => {
+    if (purse.unsettled === reason) return
+    purse.unsettled = reason
+    const { orderId, amount, token } = owing(purse, reason)
+    log.warn('an order is not settled', { order: orderId, amount, token, reason, retryAt })
+    options.onUnsettled?.({ orderId, amount, token, reason, retryAt })
+  }
 
   /** A sum that nobody owes is left to the buyer to take back: settling it would only cost us gas. */
   const worthSettling = ({ voucher, payable }: Purse): boolean =>
@@ -339,7 +458,13 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
           (error: unknown) => {
             failures++
             log.error('settling failed; it is tried again', { reason: error instanceof Error ? error.message : String(error) })
-            schedule(backoff(failures, { delay: 1000, maxDelay: 60_000 }))
+            const delay = backoff(failures, { delay: 1000, maxDelay: 60_000 })
+            const reason = isSluiceError(error) ? error.code : 'PEER_REFUSED'
+            for (const purse of purses.values()) {
+              const tried = purse.due && worthSettling(purse) && purse.unsettled !== TOO_SMALL
+              if (tried) tellUnsettled(purse, reason, clock.now() + delay)
+            }
+            schedule(delay)
           },
         )
       },
@@ -357,8 +482,17 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
   const settleAll = async (signal: AbortSignal): Promise<void> => {
     const due = [...purses.values()].filter((purse) => purse.due)
     for (const purse of due) if (!worthSettling(purse)) await forget(purse)
+    const worthIt: Purse[] = []
+    for (const purse of due.filter(worthSettling)) {
+      // What the chain counted is worth what it says; the voucher is not kept of an earlier run's.
+      if (!purse.voucher || earned(purse) >= (await worth.least(purse.payable.order.token, signal))) worthIt.push(purse)
+      else {
+        tellUnsettled(purse, TOO_SMALL, clock.now() + DUST_RETRY)
+        schedule(DUST_RETRY)
+      }
+    }
     // Next to each other, payouts to one account in one token are one transfer.
-    const batchable = due.filter(worthSettling).sort((a, b) => (a.payable.order.token < b.payable.order.token ? -1 : 1))
+    const batchable = worthIt.sort((a, b) => (a.payable.order.token < b.payable.order.token ? -1 : 1))
     const batches: Purse[][] = []
     for (let at = 0; at < batchable.length; at += BATCH) batches.push(batchable.slice(at, at + BATCH))
     await eachOf(batches, (batch) => settleBatch(batch, signal))
@@ -380,7 +514,12 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
         { to: domain.verifyingContract, data },
         { label: items.length === 1 ? 'settle order' : `settle ${items.length} orders`, signal },
       )
-      log.info('orders settled', { count: items.length, transaction: receipt.hash, gas: receipt.gasUsed })
+      log.info('orders settled', { count: items.length, transaction: receipt.hash, gas: receipt.gasUsed, fee: receipt.fee })
+      for (const token of new Set(batch.map((purse) => purse.payable.order.token))) {
+        const those = batch.filter((purse) => purse.payable.order.token === token)
+        const [orderIds, amounts] = [those.map((purse) => purse.payable.id), those.map(earned)]
+        options.onSettled?.({ orderIds, amounts, token, transaction: receipt.hash, fee: receipt.fee })
+      }
     } catch (error) {
       if (
         items.length > 1 &&
@@ -402,6 +541,7 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
         return
       }
       log.warn('an order was over before it could be settled', { order: id, code })
+      tellUnsettled(batch[0]!, code)
     }
     for (const purse of batch) {
       end(purse, 'it is settled')
@@ -422,13 +562,19 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
   }
   await watcher.start({ onLog, onBlock, onRollback })
   if ([...purses.values()].some((purse) => purse.due)) schedule(0)
+  void guard()
 
   return {
     kind: 'token',
+    least: (token) => worth.least(token),
+    gasPrice: () => worth.gasPrice(),
+    owed: () =>
+      [...purses.values()].filter((purse) => earned(purse) > 0n).map((purse) => owing(purse, purse.due ? (purse.unsettled ?? 'DUE') : 'OPEN')),
     accept: async (payable, verification, { signal }) => {
       const { id, order } = payable
       const time = await book.time(signal)
       const known = purses.get(id)
+      if (known?.due) throw new SluiceError('ORDER_FINISHED', `order ${id} is over, and is being settled`, { details: { order: id } })
       if (!known && order.deadline < time + minLifetime) {
         throw new SluiceError(
           'ORDER_EXPIRED',
@@ -469,6 +615,8 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
 }
 
 const keptNow = Promise.resolve()
+
+const TOO_SMALL = 'ORDER_TOO_SMALL'
 
 /** Does all, even when one fails. @throws what the first failure threw. */
 async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {

@@ -3,6 +3,8 @@
  * @module
  */
 import { hexlify, type Provider, type Signer } from 'ethers'
+import { address as addressRule, assertArguments, having, hexText, optional, provider as providerRule, signer as signerRule } from '../../core/argument.ts'
+import { assertContract } from '../../contracts/assertContract.ts'
 import { DATA_SERVICE, registryContract, registryInterface } from '../../contracts/registry.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
@@ -34,8 +36,16 @@ export interface ContractRegistryOptions {
 /** Entries that one call reads. */
 const PAGE = 100
 
+const optionRules = {
+  address: addressRule,
+  service: /* @__PURE__ */ optional(/* @__PURE__ */ hexText(32)),
+  endpoints: /* @__PURE__ */ optional(/* @__PURE__ */ having('an EndpointRule with accepts()', 'accepts')),
+}
+
 /** Reads the registry contract. */
 export function contractRegistry(provider: Provider, options: ContractRegistryOptions): Registry {
+  assertArguments({ provider }, { provider: providerRule })
+  assertArguments(options, optionRules, 'options')
   const { address, service = DATA_SERVICE, endpoints } = options
   const contract = registryContract(address, provider)
   const rpc = createRpc({ provider })
@@ -66,11 +76,18 @@ export function contractRegistry(provider: Provider, options: ContractRegistryOp
   }
 }
 
-/** The registry contract for an account that enters itself. @throws `RPC_FAILED`. */
+/**
+ * The registry contract for an account that enters itself.
+ * @throws `BAD_ARGUMENT`; `NOT_DEPLOYED` when there is no registry at the address; `WRONG_CHAIN`, `RPC_FAILED`.
+ */
 export async function publishingRegistry(signer: Signer, options: ContractRegistryOptions): Promise<PublishingRegistry> {
   const { address, service = DATA_SERVICE, endpoints } = options
+  assertArguments({ signer }, { signer: signerRule })
+  assertArguments(options, optionRules, 'options')
   const provider = signer.provider
   if (!provider) throw new SluiceError('BAD_ARGUMENT', 'signer must be connected to a provider', { details: { name: 'signer' } })
+  const chainId = await createRpc({ provider }).chainId({ attempts: 2 })
+  await assertContract('Registry', { provider, chainId, address, option: 'address' })
   const account = await signer.getAddress()
   const registry = contractRegistry(provider, options)
   const send = async (data: string, label: string, signal: AbortSignal | undefined): Promise<void> => {

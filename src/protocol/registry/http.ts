@@ -2,8 +2,10 @@
  * A registry behind HTTP: `GET {url}/sellers?cursor=` and `GET {url}/sellers/{account}`.
  * @module
  */
-import axios, { isAxiosError } from 'axios'
+import type { AxiosError } from 'axios'
+import { loadAxios } from '#platform'
 import * as v from 'valibot'
+import { assertArguments, milliseconds, optional, text } from '../../core/argument.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { assertEntry, isAccount, noSuchSeller, tryEntry, type Registry, type RegistryEntry } from './registry.ts'
 
@@ -27,7 +29,9 @@ export interface HttpRegistryOptions {
  * Reads a registry over HTTP. What it says is checked: an entry whose key isn't its account's is refused, so that the
  * server can withhold sellers but not invent them.
  */
-export function httpRegistry({ url, timeout = 10_000 }: HttpRegistryOptions): Registry {
+export function httpRegistry(options: HttpRegistryOptions): Registry {
+  assertArguments(options, { url: text(1), timeout: optional(milliseconds) }, 'options')
+  const { url, timeout = 10_000 } = options
   const get = async <T>(
     path: string,
     schema: v.GenericSchema<unknown, T>,
@@ -35,10 +39,11 @@ export function httpRegistry({ url, timeout = 10_000 }: HttpRegistryOptions): Re
   ): Promise<T | undefined> => {
     try {
       const limits = { timeout, maxContentLength: MAX_ANSWER, maxRedirects: 0 }
+      const axios = await loadAxios()
       const { data } = await axios.get<unknown>(url + path, { ...limits, ...(signal ? { signal } : {}) })
       return v.parse(schema, data)
     } catch (cause) {
-      if (isAxiosError(cause) && cause.response?.status === 404) return undefined
+      if ((cause as AxiosError).response?.status === 404) return undefined
       if (signal?.aborted) throw new SluiceError('ABORTED', 'asking the registry was aborted', { cause })
       throw new SluiceError('CONNECTION_FAILED', `the registry at ${url} did not answer as one`, { details: { url }, cause })
     }

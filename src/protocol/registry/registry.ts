@@ -2,6 +2,7 @@
  * Where sellers are found.
  * @module
  */
+import { address, assertArguments, hexText, text } from '../../core/argument.ts'
 import { fromHex, type Hex } from '../../core/bytes.ts'
 import { addressOf } from '../../core/crypto/key.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -61,11 +62,19 @@ export interface PublishingRegistry extends Registry {
   withdraw(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
 }
 
+const entryRules = {
+  account: address,
+  endpoint: /* @__PURE__ */ text(),
+  publicKey: /* @__PURE__ */ hexText(),
+  menuHash: /* @__PURE__ */ hexText(),
+}
+
 /**
  * Checks an entry: an endpoint by the rule (a WebSocket URL, if none is given), and a key that belongs to the account.
  * @throws `BAD_ARGUMENT` naming the field.
  */
 export function assertEntry(entry: RegistryEntry, rule: EndpointRule = webSocketEndpoint): RegistryEntry {
+  assertArguments(entry, entryRules, 'entry')
   const fail = (field: string, expected: string): SluiceError =>
     new SluiceError('BAD_ARGUMENT', `registry entry of ${entry.account}: ${field} must be ${expected}`, { details: { field } })
   if (!rule.accepts(entry.endpoint)) throw fail('endpoint', rule.expected)

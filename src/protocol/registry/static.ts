@@ -1,3 +1,4 @@
+import { assertArguments, listOf, rule } from '../../core/argument.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { assertEntry, noSuchSeller, type Registry, type RegistryEntry } from './registry.ts'
 
@@ -6,11 +7,12 @@ import { assertEntry, noSuchSeller, type Registry, type RegistryEntry } from './
  * @throws `BAD_ARGUMENT` when an entry is malformed or its key isn't the account's.
  */
 export function staticRegistry(entries: readonly RegistryEntry[]): Registry {
-  const byAccount = new Map(entries.map((entry) => [entry.account.toLowerCase(), assertEntry(entry)]))
+  assertArguments({ entries }, { entries: listOf(rule('an entry', (value) => typeof value === 'object' && value !== null)) })
+  const byAccount = new Map(entries.map((entry) => [assertEntry(entry).account.toLowerCase(), entry]))
   return {
     find: async (account, { signal } = {}) => {
       throwIfAborted(signal, 'looking for a seller')
-      const entry = byAccount.get(account.toLowerCase())
+      const entry = byAccount.get(String(account).toLowerCase())
       if (!entry) throw noSuchSeller(account)
       return entry
     },

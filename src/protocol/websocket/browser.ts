@@ -3,6 +3,7 @@
  * @module
  */
 import { SluiceError } from '../../core/errors.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import { MAX_FRAME } from '../frame.ts'
 import { MAX_TEXT_TO_BUYER } from '../limits.ts'
 import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, platformCode, standardCode, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
@@ -47,7 +48,7 @@ export function webSocketConnect(maxPacket: number): Connect {
         try {
           receiver.packet(packet)
         } catch (error) {
-          close(1008, error instanceof Error ? error.message : String(error))
+          close(1008, forStrangers(error).message)
         }
       }
       socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {

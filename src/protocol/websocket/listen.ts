@@ -3,8 +3,12 @@
  * @module
  */
 import { createServer, type Server } from 'node:http'
+import { Server as TlsServer } from 'node:tls'
 import { WebSocketServer } from 'ws'
-import { SluiceError } from '../../core/errors.ts'
+import { assertWhole } from '../../core/arguments.ts'
+import { type AsyncCloseable, closes } from '../../core/dispose.ts'
+import { assertArgument, SluiceError } from '../../core/errors.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Transport } from '../transport.ts'
 import { socketOptions, webSocketTransport } from './node.ts'
@@ -22,8 +26,8 @@ export interface ListenOptions {
 }
 
 /** Somebody who can be reached. */
-export interface Listener {
-  /** Where, as a `ws:` URL. */
+export interface Listener extends AsyncCloseable {
+  /** Where, as a `ws:` URL; `wss:` on an HTTPS server. */
   readonly url: string
   /** Stops listening, and ends the connections. */
   close(): Promise<void>
@@ -49,6 +53,9 @@ const KEEP_ALIVE = 30_000
 export async function listenWebSocket(rules: ListenerRules, options: ListenOptions): Promise<Listener> {
   const { serve, maxPacket, maxLinks = Infinity, farewell, log } = rules
   const { port = 0, host = '127.0.0.1', path } = options
+  assertWhole(port, 'port', { min: 0, max: 65_535, unit: 'a port', example: 9000 })
+  assertArgument(typeof host === 'string' && host !== '', 'host', 'an address to listen on, such as "127.0.0.1"')
+  assertArgument(path === undefined || (typeof path === 'string' && path.startsWith('/')), 'path', 'a path such as "/shop"')
   const http =
     options.server ??
     createServer((_request, response) => response.writeHead(426, { 'content-type': 'text/plain' }).end('This is a WebSocket.\n'))
@@ -71,7 +78,7 @@ export async function listenWebSocket(rules: ListenerRules, options: ListenOptio
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       log.warn('connection refused', { peer, reason })
-      transport.close(1008, reason)
+      transport.close(1008, forStrangers(error).message)
     }
   })
   if (!options.server) {
@@ -85,7 +92,8 @@ export async function listenWebSocket(rules: ListenerRules, options: ListenOptio
   const address = http.address()
   const at = typeof address === 'object' && address ? address.port : port
   return {
-    url: `ws://${host.includes(':') ? `[${host}]` : host}:${at}${path ?? '/'}`,
+    ...closes,
+    url: `${http instanceof TlsServer ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${at}${path ?? '/'}`,
     close: () =>
       new Promise((resolve) => {
         for (const socket of sockets.clients) socket.close(1001, farewell)

@@ -1,3 +1,5 @@
+import { assertArguments, integer, logger, optional, text } from '../../core/argument.ts'
+import { type AsyncCloseable, closes } from '../../core/dispose.ts'
 import { silentLogger, type Logger } from '../../core/log.ts'
 import { MAX_PEER_PACKET, NOBODY_HOME, type PeerTransport } from '../peer.ts'
 import type { Transport } from '../transport.ts'
@@ -14,17 +16,26 @@ export interface ListenPeerOptions extends ListenOptions, WebSocketPeerOptions {
   readonly log?: Logger | undefined
 }
 
+const optionRules = {
+  endpoint: optional(text(1)),
+  maxPacket: optional(integer(1, Number.MAX_SAFE_INTEGER, 'number of bytes')),
+  maxLinks: optional(integer(1)),
+  log: optional(logger),
+}
+
 /**
  * A node that opens WebSockets to others and listens for theirs, in Node.
  * @throws `CONNECTION_FAILED` when the port is taken.
  */
-export async function listenWebSocketPeer(options: ListenPeerOptions = {}): Promise<PeerTransport> {
+export async function listenWebSocketPeer(options: ListenPeerOptions = {}): Promise<PeerTransport & AsyncCloseable> {
+  assertArguments(options, optionRules, 'options')
   const { endpoint, maxPacket = MAX_PEER_PACKET, maxLinks = 1000, log = silentLogger, ...where } = options
   const dialling = webSocketPeer({ maxPacket })
   let handler = (transport: Transport): void => transport.close(...NOBODY_HOME)
   const serve = (transport: Transport): void => handler(transport)
   const listener = await listenWebSocket({ serve, maxPacket, maxLinks, farewell: 'the node is closing', log }, where)
   return {
+    ...closes,
     endpoint: endpoint ?? listener.url,
     connect: dialling.connect,
     accept: (to) => void (handler = to),

@@ -4,6 +4,7 @@
  */
 import { WebSocket, type RawData } from 'ws'
 import { SluiceError } from '../../core/errors.ts'
+import { forStrangers } from '../../core/forStrangers.ts'
 import { MAX_FRAME } from '../frame.ts'
 import { MAX_TEXT_TO_BUYER } from '../limits.ts'
 import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, standardCode, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
@@ -66,7 +67,7 @@ export function webSocketTransport(socket: WebSocket, peer: string): Transport {
     try {
       receiver?.packet(packet)
     } catch (error) {
-      close(1008, error instanceof Error ? error.message : String(error))
+      close(1008, forStrangers(error).message)
     }
   })
   socket.on('error', () => {}) // 'close' follows and says why
@@ -84,6 +85,9 @@ export function webSocketTransport(socket: WebSocket, peer: string): Transport {
 
   return {
     peer,
+    get buffered() {
+      return socket.bufferedAmount
+    },
     receive: (to) => {
       receiver = to
       if (socket.readyState === WebSocket.CLOSED) to.closed({ code: 1006, reason: '' })

@@ -1,3 +1,5 @@
+import { assertArguments, integer, optional } from '../../core/argument.ts'
+import { type AsyncCloseable, closes } from '../../core/dispose.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { MAX_PEER_PACKET, type PeerTransport } from '../peer.ts'
 import { webSocketConnect } from '#websocket'
@@ -9,10 +11,13 @@ export interface WebSocketPeerOptions {
 }
 
 /** A node that opens WebSockets to others and that nobody can reach: in a browser, or behind a firewall. */
-export function webSocketPeer({ maxPacket = MAX_PEER_PACKET }: WebSocketPeerOptions = {}): PeerTransport {
+export function webSocketPeer(options: WebSocketPeerOptions = {}): PeerTransport & AsyncCloseable {
+  assertArguments(options, { maxPacket: optional(integer(1, Number.MAX_SAFE_INTEGER, 'number of bytes')) }, 'options')
+  const { maxPacket = MAX_PEER_PACKET } = options
   const connect = webSocketConnect(maxPacket)
   let closed = false
   return {
+    ...closes,
     endpoint: undefined,
     connect: async (url, options) => {
       if (closed) throw new SluiceError('CONNECTION_FAILED', `no link to ${url}: this node is closed`, { details: { url } })

@@ -378,6 +378,33 @@ describe('a channel that ends', () => {
   })
 })
 
+it('counts no step of a hash chain that comes when its closing has left', async () => {
+  const streamed: bigint[] = []
+  const off = bob.node.events.on('streamed', ({ channelId, total }) => void (channelId === id && streamed.push(total)))
+  const chain = createChain({ seed: generateSecret(), length: 100 })
+  const show = (steps: number): void => peer.send('step', { channelId: id, steps, preimage: chain.preimage(steps) })
+  peer.proof('stream', { steps: 0, anchor: chain.anchor, unit: 5n, length: 100, paymentId: paymentId() })
+  // The first one makes the node load what it needs, and is asked for again.
+  await eventually('ten steps', () => (streamed.length > 0 ? true : (show(10), false)))
+  await village.devnet.setAutomine(false)
+  try {
+    const closing = bob.node.close(id, { how: 'alone' })
+    await eventually('the transaction', async () => {
+      const { pending } = (await village.devnet.provider.send('txpool_status', [])) as { pending: string }
+      return Number(pending) > 0
+    })
+    show(20)
+    await pause(200)
+    await village.devnet.setAutomine(true)
+    await village.devnet.mine()
+    await closing
+    expect(streamed).toEqual([50n])
+  } finally {
+    off()
+    await village.devnet.setAutomine(true)
+  }
+})
+
 /** Bob closes with the last proof; returns what that cost him in gas. */
 async function closeAlone(): Promise<bigint> {
   const { provider } = village.devnet

@@ -7,14 +7,15 @@ import { WebSocket } from 'ws'
 import { dataTradeContract } from '../../../src/contracts/dataTrade.ts'
 import type { Order } from '../../../src/contracts/order.ts'
 import { dataTradeDomain, orderId } from '../../../src/contracts/typedData.ts'
+import { CNY } from '../../../src/payments/alipay.ts'
 import { randomBytes, toHex, type Hex } from '../../../src/core/bytes.ts'
 import { generateKey, type Key } from '../../../src/core/crypto/key.ts'
 import { decodeFrame, type DataFrame } from '../../../src/protocol/frame.ts'
 import { keyIdentity } from '../../../src/protocol/identity.ts'
 import { chunkCount, findItem, menuFromWire, priceOf, rangeOf, type Menu, type Selection } from '../../../src/protocol/menu.ts'
 import { decodeMessage, encodeMessage, MAX_TEXT_TO_BUYER, signedBytes } from '../../../src/protocol/message.ts'
-import { orderToWire } from '../../../src/protocol/order.ts'
-import { PROTOCOL_VERSION, type MessageType, type Payload, type PaymentMode } from '../../../src/protocol/wire.ts'
+import { orderToWire, saltFor } from '../../../src/protocol/order.ts'
+import { PROTOCOL_VERSION, type MessageType, type Payload, type PaymentKind, type PaymentMode } from '../../../src/protocol/wire.ts'
 import type { Devnet } from '../../../src/testing/devnet.ts'
 import { until } from './until.ts'
 
@@ -68,6 +69,8 @@ export interface RawBuyer {
 export interface CreateOptions {
   readonly selection?: Selection | undefined
   readonly mode?: PaymentMode | undefined
+  /** @default alipay for terms in fen, else token */
+  readonly payment?: PaymentKind | undefined
   readonly terms?: Partial<Order> | undefined
   readonly deposit?: bigint | undefined
   /** Whether to put it on chain. @default true */
@@ -141,9 +144,17 @@ export async function connectRawBuyer(
       return closed
     },
     stream: streamOf,
-    create: async (itemId, { selection, mode = 'voucher', terms, deposit, onChain = true } = {}) => {
+    create: async (itemId, { selection, mode = 'voucher', payment, terms, deposit, onChain = true } = {}) => {
       const item = findItem(offered, itemId)
       const range = rangeOf(item, selection)
+      const scope = {
+        nonce: toHex(randomBytes(16)),
+        data_ID: itemId,
+        first_chunk: range.first,
+        chunk_count: range.count,
+        payment: payment ?? (terms?.token === CNY ? 'alipay' : 'token'),
+        mode,
+      } as const
       const order: Order = {
         buyer: account.address,
         seller: offered.seller,
@@ -154,7 +165,7 @@ export async function connectRawBuyer(
         chunks: chunkCount(item),
         dataRoot: item.root,
         deadline: (await devnet.time()) + 86_400,
-        salt: toHex(randomBytes(32)),
+        salt: saltFor(scope, item),
         ...terms,
       }
       const value = deposit ?? order.price
@@ -169,12 +180,8 @@ export async function connectRawBuyer(
         verification,
         wire: {
           order_hash: orderId(domain, order),
-          data_ID: itemId,
-          payment: 'token',
-          mode,
+          ...scope,
           terms: orderToWire(order),
-          first_chunk: range.first,
-          chunk_count: range.count,
           form: 'binary',
           claims: false,
         },

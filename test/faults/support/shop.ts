@@ -46,7 +46,7 @@ export async function openShop(
     ...rest,
   })
   const listener = await seller.listen({ port })
-  return { seller, listener, url: listener.url, account, close: () => seller.close() }
+  return { seller, listener, url: listener.url, account, close: async () => void (await seller.close()) }
 }
 
 /** Creates a buyer with short patience. */

@@ -28,7 +28,7 @@ it('makes blocks when it is told to, of the time that it is told', async () => {
   expect(await view.provider.getTransactionReceipt(hash)).toMatchObject({ blockNumber: chain.head, status: 1 })
   expect(await view.provider.getBalance(to)).toBe(5n)
   expect(await view.provider.getBalance(wallet.address)).toBe(parseEther('1') - 5n) // its gas is free
-  expect(chain.gasUsedBy(wallet.address)).toBe(21_000n)
+  expect(chain.spentBy(wallet.address)).toEqual({ gas: 21_000n, wei: 0n })
 })
 
 it('replaces blocks, with what was in them or without', async () => {

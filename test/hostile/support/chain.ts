@@ -34,6 +34,15 @@ export interface ModelTransaction {
   readonly hash: Hex
   /** As it was signed. */
   readonly raw: string
+  /** In lower case. */
+  readonly from: Hex
+  readonly data: Hex
+}
+
+/** What transactions have cost. */
+export interface Spent {
+  readonly gas: bigint
+  readonly wei: bigint
 }
 
 /** A block's head as the chain's own JSON-RPC gives it. */
@@ -70,8 +79,8 @@ export interface ModelChain {
   reorg(depth: number, drops?: (transaction: ModelTransaction) => boolean): Promise<void>
   /** Changes what a block may hold, from the next one on. */
   setGasLimit(gas: number): Promise<void>
-  /** Gas that an account's transactions have used since the last return to a mark. */
-  gasUsedBy(account: string): bigint
+  /** What an account's transactions have used since the last return to a mark: gas, and wei paid for it. */
+  spentBy(account: string): Spent
   /** Lets each transaction have a block of its own at once, for what is set up before a run. */
   setAutomine(on: boolean): Promise<void>
   /** Remembers everything; `back` returns there, as often as is wanted. */
@@ -91,6 +100,7 @@ function edrContext(): Promise<Edr.EdrContext> {
   })())
 }
 
+const NOTHING: Spent = { gas: 0n, wei: 0n }
 const quantity = (value: number | bigint): string => `0x${value.toString(16)}`
 
 /** Starts a chain. Its gas is free, so that balances show nothing but what contracts moved. */
@@ -134,7 +144,7 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
       const data = response.data as unknown
       const { result, error } = (typeof data === 'string' ? JSON.parse(data) : data) as {
         result?: unknown
-        error?: { code: number; message: string; data?: unknown }
+        error?: RpcFailure
       }
       if (error) throw rpcError(error)
       return result
@@ -145,9 +155,11 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
 
   let blocks: Block[] = []
   let automine = false
-  let sent = new Map<Hex, string>()
+  let sent = new Map<Hex, ModelTransaction>()
   let included = new Map<Hex, number>()
-  let gas = new Map<string, bigint>()
+  let spent = new Map<string, Spent>()
+  /** Answers of calls: the same until there is another block. */
+  let called = new Map<string, Promise<unknown>>()
 
   const head = (): Block => blocks.at(-1)!
   async function note(number: number): Promise<void> {
@@ -157,11 +169,14 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
       hashes.length === 0 ? [] : ((await ask('eth_getLogs', [{ fromBlock: quantity(number), toBlock: quantity(number) }])) as RawLog[])
     for (const hash of hashes) {
       included.set(hash, number)
-      const receipt = (await ask('eth_getTransactionReceipt', [hash])) as { from: string; gasUsed: string }
+      const receipt = (await ask('eth_getTransactionReceipt', [hash])) as Record<'from' | 'gasUsed' | 'effectiveGasPrice', string>
       const from = receipt.from.toLowerCase()
-      gas.set(from, (gas.get(from) ?? 0n) + BigInt(receipt.gasUsed))
+      const used = BigInt(receipt.gasUsed)
+      const before = spent.get(from) ?? NOTHING
+      spent.set(from, { gas: before.gas + used, wei: before.wei + used * BigInt(receipt.effectiveGasPrice) })
     }
     const snapshot = (await ask('evm_snapshot', [])) as string
+    called = new Map()
     const timestamp = Number(answer['timestamp'])
     blocks.push({ number, hash: answer['hash'] as Hex, timestamp, answer, logs, snapshot })
     // A block that is more than half full would raise the price.
@@ -192,7 +207,13 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
       // The way of ethers waits by a timer, to make batches of questions.
       provider.send = async (method, params) => {
         if (hung) await new Promise<void>((resolve) => waiting.push(resolve))
-        return chain.send(method, params as readonly unknown[])
+        try {
+          return (await chain.send(method, params as readonly unknown[])) as object
+        } catch (error) {
+          // Errors as ethers gives them: with what a contract reverts with.
+          const payload = { jsonrpc: '2.0', id: 1, method, params } as const
+          throw provider.getRpcError(payload, { id: 1, error: (error as ReturnType<typeof rpcError>).error })
+        }
       }
       return {
         provider,
@@ -206,11 +227,10 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
       }
     },
     async mine(timestamp) {
-      await ask('evm_setNextBlockTimestamp', [quantity(Math.max(timestamp, head().timestamp + 1))])
-      await ask('evm_mine', [])
-      await noteNew()
+      await ask('evm_mine', [Math.max(timestamp, head().timestamp + 1)])
+      await note(head().number + 1)
     },
-    waiting: () => [...sent].filter(([hash]) => !included.has(hash)).map(([hash, raw]) => ({ hash, raw })),
+    waiting: () => [...sent.values()].filter(({ hash }) => !included.has(hash)),
     async reorg(depth, drops = () => false) {
       const keep = blocks.at(-1 - depth)
       if (!keep) throw new Error(`there are no ${depth} blocks to replace`)
@@ -220,10 +240,7 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
       // A snapshot can be used once.
       blocks[blocks.length - 1] = { ...keep, snapshot: (await ask('evm_snapshot', [])) as string }
       for (const [hash, number] of included) if (number > keep.number) included.delete(hash)
-      for (const [hash, raw] of [...sent]) {
-        if (included.has(hash)) continue
-        if (drops({ hash, raw })) sent.delete(hash)
-      }
+      for (const transaction of chain.waiting()) if (drops(transaction)) sent.delete(transaction.hash)
       // Another second: so none of the new blocks has the hash of an old one.
       const from = keep.timestamp
       for (let i = 1; i <= depth; i++) {
@@ -232,7 +249,7 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
       }
     },
     setGasLimit: async (limit) => void (await ask('evm_setBlockGasLimit', [quantity(limit)])),
-    gasUsedBy: (account) => gas.get(account.toLowerCase()) ?? 0n,
+    spentBy: (account) => spent.get(account.toLowerCase()) ?? NOTHING,
     async setAutomine(on) {
       await ask('evm_setAutomine', [on])
       automine = on
@@ -248,7 +265,8 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
         blocks = [...then.slice(0, -1), { ...last, snapshot: (await ask('evm_snapshot', [])) as string }]
         sent = new Map(thenSent)
         included = new Map(thenIncluded)
-        gas = new Map()
+        called = new Map()
+        spent = new Map()
       }
     },
     async idle() {
@@ -274,6 +292,12 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
           if (full || Number.isNaN(number)) return ask(method, params)
           return blocks[number]?.answer ?? null
         }
+        case 'eth_call': {
+          const key = JSON.stringify(params)
+          const answer = called.get(key) ?? ask(method, params)
+          called.set(key, answer)
+          return answer
+        }
         case 'eth_getLogs':
           return logsOf(params[0] as LogFilter)
         case 'eth_sendRawTransaction': {
@@ -284,7 +308,9 @@ export async function startChain(options: ChainOptions = {}): Promise<ModelChain
           } finally {
             if (automine) await noteNew()
           }
-          sent.set(hash, raw)
+          // Who sent it, by the node: to find that out from a signature takes long.
+          const { from, input } = (await ask('eth_getTransactionByHash', [hash])) as { from: Hex; input: Hex }
+          sent.set(hash, { hash, raw, from, data: input })
           return hash
         }
         default:
@@ -323,9 +349,14 @@ interface LogFilter {
   readonly toBlock?: string
 }
 
-/** As ethers' own transports throw it. */
-function rpcError({ code, message, data }: { code: number; message: string; data?: unknown }): Error {
+interface RpcFailure {
+  readonly code: number
+  readonly message: string
+  readonly data?: unknown
+}
+
+function rpcError({ code, message, data }: RpcFailure): Error & { readonly error: RpcFailure } {
   // The data of a revert lies deeper here than with other nodes.
   const inner = typeof data === 'object' && data !== null && 'data' in data ? data.data : data
-  return Object.assign(new Error(message), { code, error: { code, message, data: inner }, data: inner })
+  return Object.assign(new Error(message), { error: { code, message, data: inner } })
 }

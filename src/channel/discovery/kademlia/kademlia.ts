@@ -5,10 +5,12 @@
 import { setMaxListeners } from 'node:events'
 import type { KadDHT, QueryEvent, ValueEvent } from '@libp2p/kad-dht'
 import type { Libp2p } from 'libp2p'
+import { amount, assertArguments, byteString, clock as clockRule, flag, having, integer, listOf, logger, milliseconds, optional, text } from '../../../core/argument.ts'
 import { utf8 } from '../../../core/bytes.ts'
 import { systemClock, type Clock } from '../../../core/clock.ts'
 import { engine } from '../../../core/crypto/engine.ts'
 import { throwIfAborted, withDeadline } from '../../../core/deadline.ts'
+import { type AsyncCloseable, closes } from '../../../core/dispose.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../../../core/errors.ts'
 import { silentLogger, type Logger } from '../../../core/log.ts'
 import { isAccount, type EndpointRule, type Registry } from '../../../protocol/registry/registry.ts'
@@ -51,7 +53,7 @@ export interface KademliaDiscoveryOptions {
 }
 
 /** A node of the Kademlia network. */
-export interface KademliaDiscovery extends Discovery {
+export interface KademliaDiscovery extends Discovery, AsyncCloseable {
   /** Where other nodes of the network reach this one, with `/p2p/` and its peer id; empty unless it listens. */
   readonly addresses: readonly string[]
 }
@@ -85,6 +87,23 @@ const REPEAT_SOON = 60_000
 /** Milliseconds for the links to be ended. */
 const CLOSE_PATIENCE = 5000
 
+const texts = optional(listOf(text(1)))
+const optionRules = {
+  chainId: amount(256),
+  signer: optional(having('an identity with signBytes()', 'signBytes')),
+  registry: optional(having('a registry, such as contractRegistry(provider)', 'find')),
+  seeds: texts,
+  listen: texts,
+  reachedAt: texts,
+  secret: optional(byteString(32)),
+  privateAddresses: optional(flag),
+  deadline: optional(milliseconds),
+  validity: optional(integer(60, LONGEST_VALIDITY, 'number of seconds')),
+  maxRecords: optional(integer(1)),
+  log: optional(logger),
+  clock: optional(clockRule),
+}
+
 /**
  * Joins the Kademlia network of a chain's channel nodes: libp2p over TCP with Noise.
  *
@@ -104,6 +123,7 @@ const CLOSE_PATIENCE = 5000
  * ```
  */
 export async function kademliaDiscovery(options: KademliaDiscoveryOptions): Promise<KademliaDiscovery> {
+  assertArguments(options, optionRules, 'options')
   const { chainId, signer, registry, seeds = [], deadline = 10_000, validity = 24 * 3600 } = options
   const { log = silentLogger, clock = systemClock } = options
   const inRange = validity >= 60 && validity <= LONGEST_VALIDITY
@@ -267,6 +287,7 @@ export async function kademliaDiscovery(options: KademliaDiscoveryOptions): Prom
 
   joined(closed.signal).catch(() => {}) // whoever looks for something waits for it
   return {
+    ...closes,
     get addresses() {
       return node.getMultiaddrs().map((address) => address.toString())
     },

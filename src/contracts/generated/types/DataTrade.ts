@@ -144,6 +144,7 @@ export interface DataTradeInterface extends Interface {
       | "grace"
       | "orderId"
       | "orders"
+      | "originChainId"
       | "overdue"
       | "rate"
       | "redeem"
@@ -204,6 +205,10 @@ export interface DataTradeInterface extends Interface {
   ): string;
   encodeFunctionData(functionFragment: "orders", values: [BytesLike]): string;
   encodeFunctionData(
+    functionFragment: "originChainId",
+    values?: undefined
+  ): string;
+  encodeFunctionData(
     functionFragment: "overdue",
     values: [BytesLike[]]
   ): string;
@@ -259,6 +264,10 @@ export interface DataTradeInterface extends Interface {
   decodeFunctionResult(functionFragment: "grace", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "orderId", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "orders", data: BytesLike): Result;
+  decodeFunctionResult(
+    functionFragment: "originChainId",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "overdue", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "rate", data: BytesLike): Result;
   decodeFunctionResult(functionFragment: "redeem", data: BytesLike): Result;
@@ -643,6 +652,8 @@ export interface DataTrade extends BaseContract {
     "view"
   >;
 
+  originChainId: TypedContractMethod<[], [bigint], "view">;
+
   overdue: TypedContractMethod<[ids: BytesLike[]], [boolean[]], "view">;
 
   rate: TypedContractMethod<
@@ -789,6 +800,9 @@ export interface DataTrade extends BaseContract {
     [DataTrade.OrderViewStructOutput],
     "view"
   >;
+  getFunction(
+    nameOrSignature: "originChainId"
+  ): TypedContractMethod<[], [bigint], "view">;
   getFunction(
     nameOrSignature: "overdue"
   ): TypedContractMethod<[ids: BytesLike[]], [boolean[]], "view">;

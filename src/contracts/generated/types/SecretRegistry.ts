@@ -25,13 +25,21 @@ import type {
 
 export interface SecretRegistryInterface extends Interface {
   getFunction(
-    nameOrSignature: "registerSecrets" | "revealTimes" | "revealedAt"
+    nameOrSignature:
+      | "listRevealedAt"
+      | "registerSecrets"
+      | "revealTimes"
+      | "revealedAt"
   ): FunctionFragment;
 
   getEvent(
     nameOrSignatureOrTopic: "SecretRevealed" | "SecretsRegistered"
   ): EventFragment;
 
+  encodeFunctionData(
+    functionFragment: "listRevealedAt",
+    values: [BytesLike]
+  ): string;
   encodeFunctionData(
     functionFragment: "registerSecrets",
     values: [BytesLike[]]
@@ -45,6 +53,10 @@ export interface SecretRegistryInterface extends Interface {
     values: [BytesLike]
   ): string;
 
+  decodeFunctionResult(
+    functionFragment: "listRevealedAt",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(
     functionFragment: "registerSecrets",
     data: BytesLike
@@ -125,29 +137,38 @@ export interface SecretRegistry extends BaseContract {
     event?: TCEvent
   ): Promise<this>;
 
+  listRevealedAt: TypedContractMethod<[key: BytesLike], [bigint], "view">;
+
   registerSecrets: TypedContractMethod<
     [secrets: BytesLike[]],
     [string],
     "nonpayable"
   >;
 
-  revealTimes: TypedContractMethod<[keys: BytesLike[]], [bigint[]], "view">;
+  revealTimes: TypedContractMethod<
+    [secrethashes: BytesLike[]],
+    [bigint[]],
+    "view"
+  >;
 
-  revealedAt: TypedContractMethod<[key: BytesLike], [bigint], "view">;
+  revealedAt: TypedContractMethod<[secrethash: BytesLike], [bigint], "view">;
 
   getFunction<T extends ContractMethod = ContractMethod>(
     key: string | FunctionFragment
   ): T;
 
   getFunction(
+    nameOrSignature: "listRevealedAt"
+  ): TypedContractMethod<[key: BytesLike], [bigint], "view">;
+  getFunction(
     nameOrSignature: "registerSecrets"
   ): TypedContractMethod<[secrets: BytesLike[]], [string], "nonpayable">;
   getFunction(
     nameOrSignature: "revealTimes"
-  ): TypedContractMethod<[keys: BytesLike[]], [bigint[]], "view">;
+  ): TypedContractMethod<[secrethashes: BytesLike[]], [bigint[]], "view">;
   getFunction(
     nameOrSignature: "revealedAt"
-  ): TypedContractMethod<[key: BytesLike], [bigint], "view">;
+  ): TypedContractMethod<[secrethash: BytesLike], [bigint], "view">;
 
   getEvent(
     key: "SecretRevealed"

@@ -49,6 +49,8 @@ export declare namespace TokenNetwork {
     withdrawn2: BigNumberish;
     settleAt: BigNumberish;
     consented: boolean;
+    gift1: BigNumberish;
+    gift2: BigNumberish;
   };
 
   export type ChannelViewStructOutput = [
@@ -60,7 +62,9 @@ export declare namespace TokenNetwork {
     withdrawn1: bigint,
     withdrawn2: bigint,
     settleAt: bigint,
-    consented: boolean
+    consented: boolean,
+    gift1: bigint,
+    gift2: bigint
   ] & {
     channelId: string;
     epoch: bigint;
@@ -71,6 +75,8 @@ export declare namespace TokenNetwork {
     withdrawn2: bigint;
     settleAt: bigint;
     consented: boolean;
+    gift1: bigint;
+    gift2: bigint;
   };
 
   export type ProofStruct = {
@@ -142,6 +148,7 @@ export interface TokenNetworkInterface extends Interface {
   getFunction(
     nameOrSignature:
       | "DOMAIN_SEPARATOR"
+      | "addSessionKey"
       | "batch"
       | "challengePeriod"
       | "channel"
@@ -156,6 +163,7 @@ export interface TokenNetworkInterface extends Interface {
       | "registerReleases"
       | "registry"
       | "secretRegistry"
+      | "sessionKeys"
       | "settle"
       | "token"
       | "unlock"
@@ -167,6 +175,7 @@ export interface TokenNetworkInterface extends Interface {
   getEvent(
     nameOrSignatureOrTopic:
       | "ChannelClosed"
+      | "ChannelGift"
       | "ChannelNewDeposit"
       | "ChannelOpened"
       | "ChannelSettled"
@@ -175,12 +184,17 @@ export interface TokenNetworkInterface extends Interface {
       | "Credited"
       | "LocksReleased"
       | "NonClosingBalanceProofUpdated"
+      | "SessionKeyAdded"
       | "Withdrawn"
   ): EventFragment;
 
   encodeFunctionData(
     functionFragment: "DOMAIN_SEPARATOR",
     values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "addSessionKey",
+    values: [AddressLike, AddressLike, AddressLike, BytesLike]
   ): string;
   encodeFunctionData(functionFragment: "batch", values: [BytesLike[]]): string;
   encodeFunctionData(
@@ -247,6 +261,10 @@ export interface TokenNetworkInterface extends Interface {
     values?: undefined
   ): string;
   encodeFunctionData(
+    functionFragment: "sessionKeys",
+    values: [BytesLike, AddressLike, AddressLike]
+  ): string;
+  encodeFunctionData(
     functionFragment: "settle",
     values: [
       AddressLike,
@@ -298,6 +316,10 @@ export interface TokenNetworkInterface extends Interface {
     functionFragment: "DOMAIN_SEPARATOR",
     data: BytesLike
   ): Result;
+  decodeFunctionResult(
+    functionFragment: "addSessionKey",
+    data: BytesLike
+  ): Result;
   decodeFunctionResult(functionFragment: "batch", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "challengePeriod",
@@ -325,6 +347,10 @@ export interface TokenNetworkInterface extends Interface {
   decodeFunctionResult(functionFragment: "registry", data: BytesLike): Result;
   decodeFunctionResult(
     functionFragment: "secretRegistry",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(
+    functionFragment: "sessionKeys",
     data: BytesLike
   ): Result;
   decodeFunctionResult(functionFragment: "settle", data: BytesLike): Result;
@@ -359,6 +385,31 @@ export namespace ChannelClosedEvent {
     fromPartner: TokenNetwork.BalanceStructOutput;
     watch: string;
     settleAt: bigint;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
+export namespace ChannelGiftEvent {
+  export type InputTuple = [
+    channelId: BytesLike,
+    participant: AddressLike,
+    payer: AddressLike,
+    totalGift: BigNumberish
+  ];
+  export type OutputTuple = [
+    channelId: string,
+    participant: string,
+    payer: string,
+    totalGift: bigint
+  ];
+  export interface OutputObject {
+    channelId: string;
+    participant: string;
+    payer: string;
+    totalGift: bigint;
   }
   export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
   export type Filter = TypedDeferredTopicFilter<Event>;
@@ -559,6 +610,28 @@ export namespace NonClosingBalanceProofUpdatedEvent {
   export type LogDescription = TypedLogDescription<Event>;
 }
 
+export namespace SessionKeyAddedEvent {
+  export type InputTuple = [
+    channelId: BytesLike,
+    participant: AddressLike,
+    signer: AddressLike
+  ];
+  export type OutputTuple = [
+    channelId: string,
+    participant: string,
+    signer: string
+  ];
+  export interface OutputObject {
+    channelId: string;
+    participant: string;
+    signer: string;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
+}
+
 export namespace WithdrawnEvent {
   export type InputTuple = [
     token: AddressLike,
@@ -628,6 +701,17 @@ export interface TokenNetwork extends BaseContract {
   ): Promise<this>;
 
   DOMAIN_SEPARATOR: TypedContractMethod<[], [string], "view">;
+
+  addSessionKey: TypedContractMethod<
+    [
+      participant: AddressLike,
+      partner: AddressLike,
+      signer: AddressLike,
+      delegation: BytesLike
+    ],
+    [void],
+    "payable"
+  >;
 
   batch: TypedContractMethod<[calls: BytesLike[]], [void], "payable">;
 
@@ -738,6 +822,12 @@ export interface TokenNetwork extends BaseContract {
 
   secretRegistry: TypedContractMethod<[], [string], "view">;
 
+  sessionKeys: TypedContractMethod<
+    [channelId: BytesLike, account: AddressLike, signer: AddressLike],
+    [boolean],
+    "view"
+  >;
+
   settle: TypedContractMethod<
     [
       closer: AddressLike,
@@ -799,6 +889,18 @@ export interface TokenNetwork extends BaseContract {
   getFunction(
     nameOrSignature: "DOMAIN_SEPARATOR"
   ): TypedContractMethod<[], [string], "view">;
+  getFunction(
+    nameOrSignature: "addSessionKey"
+  ): TypedContractMethod<
+    [
+      participant: AddressLike,
+      partner: AddressLike,
+      signer: AddressLike,
+      delegation: BytesLike
+    ],
+    [void],
+    "payable"
+  >;
   getFunction(
     nameOrSignature: "batch"
   ): TypedContractMethod<[calls: BytesLike[]], [void], "payable">;
@@ -923,6 +1025,13 @@ export interface TokenNetwork extends BaseContract {
     nameOrSignature: "secretRegistry"
   ): TypedContractMethod<[], [string], "view">;
   getFunction(
+    nameOrSignature: "sessionKeys"
+  ): TypedContractMethod<
+    [channelId: BytesLike, account: AddressLike, signer: AddressLike],
+    [boolean],
+    "view"
+  >;
+  getFunction(
     nameOrSignature: "settle"
   ): TypedContractMethod<
     [
@@ -991,6 +1100,13 @@ export interface TokenNetwork extends BaseContract {
     ChannelClosedEvent.OutputObject
   >;
   getEvent(
+    key: "ChannelGift"
+  ): TypedContractEvent<
+    ChannelGiftEvent.InputTuple,
+    ChannelGiftEvent.OutputTuple,
+    ChannelGiftEvent.OutputObject
+  >;
+  getEvent(
     key: "ChannelNewDeposit"
   ): TypedContractEvent<
     ChannelNewDepositEvent.InputTuple,
@@ -1047,6 +1163,13 @@ export interface TokenNetwork extends BaseContract {
     NonClosingBalanceProofUpdatedEvent.OutputObject
   >;
   getEvent(
+    key: "SessionKeyAdded"
+  ): TypedContractEvent<
+    SessionKeyAddedEvent.InputTuple,
+    SessionKeyAddedEvent.OutputTuple,
+    SessionKeyAddedEvent.OutputObject
+  >;
+  getEvent(
     key: "Withdrawn"
   ): TypedContractEvent<
     WithdrawnEvent.InputTuple,
@@ -1064,6 +1187,17 @@ export interface TokenNetwork extends BaseContract {
       ChannelClosedEvent.InputTuple,
       ChannelClosedEvent.OutputTuple,
       ChannelClosedEvent.OutputObject
+    >;
+
+    "ChannelGift(bytes32,address,address,uint256)": TypedContractEvent<
+      ChannelGiftEvent.InputTuple,
+      ChannelGiftEvent.OutputTuple,
+      ChannelGiftEvent.OutputObject
+    >;
+    ChannelGift: TypedContractEvent<
+      ChannelGiftEvent.InputTuple,
+      ChannelGiftEvent.OutputTuple,
+      ChannelGiftEvent.OutputObject
     >;
 
     "ChannelNewDeposit(bytes32,address,uint256)": TypedContractEvent<
@@ -1152,6 +1286,17 @@ export interface TokenNetwork extends BaseContract {
       NonClosingBalanceProofUpdatedEvent.InputTuple,
       NonClosingBalanceProofUpdatedEvent.OutputTuple,
       NonClosingBalanceProofUpdatedEvent.OutputObject
+    >;
+
+    "SessionKeyAdded(bytes32,address,address)": TypedContractEvent<
+      SessionKeyAddedEvent.InputTuple,
+      SessionKeyAddedEvent.OutputTuple,
+      SessionKeyAddedEvent.OutputObject
+    >;
+    SessionKeyAdded: TypedContractEvent<
+      SessionKeyAddedEvent.InputTuple,
+      SessionKeyAddedEvent.OutputTuple,
+      SessionKeyAddedEvent.OutputObject
     >;
 
     "Withdrawn(address,address,address,uint256)": TypedContractEvent<

@@ -30,11 +30,17 @@ export interface TokenNetworkRegistryInterface extends Interface {
       | "challengePeriod"
       | "createTokenNetwork"
       | "eip712Domain"
+      | "isDelegated"
+      | "isSignedBy"
+      | "revoke"
+      | "revoked"
       | "secretRegistry"
       | "tokenNetworks"
   ): FunctionFragment;
 
-  getEvent(nameOrSignatureOrTopic: "TokenNetworkCreated"): EventFragment;
+  getEvent(
+    nameOrSignatureOrTopic: "SessionKeyRevoked" | "TokenNetworkCreated"
+  ): EventFragment;
 
   encodeFunctionData(
     functionFragment: "DOMAIN_SEPARATOR",
@@ -51,6 +57,19 @@ export interface TokenNetworkRegistryInterface extends Interface {
   encodeFunctionData(
     functionFragment: "eip712Domain",
     values?: undefined
+  ): string;
+  encodeFunctionData(
+    functionFragment: "isDelegated",
+    values: [AddressLike, AddressLike, BytesLike]
+  ): string;
+  encodeFunctionData(
+    functionFragment: "isSignedBy",
+    values: [AddressLike, BytesLike, BytesLike]
+  ): string;
+  encodeFunctionData(functionFragment: "revoke", values: [AddressLike]): string;
+  encodeFunctionData(
+    functionFragment: "revoked",
+    values: [AddressLike, AddressLike]
   ): string;
   encodeFunctionData(
     functionFragment: "secretRegistry",
@@ -78,6 +97,13 @@ export interface TokenNetworkRegistryInterface extends Interface {
     data: BytesLike
   ): Result;
   decodeFunctionResult(
+    functionFragment: "isDelegated",
+    data: BytesLike
+  ): Result;
+  decodeFunctionResult(functionFragment: "isSignedBy", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "revoke", data: BytesLike): Result;
+  decodeFunctionResult(functionFragment: "revoked", data: BytesLike): Result;
+  decodeFunctionResult(
     functionFragment: "secretRegistry",
     data: BytesLike
   ): Result;
@@ -85,6 +111,19 @@ export interface TokenNetworkRegistryInterface extends Interface {
     functionFragment: "tokenNetworks",
     data: BytesLike
   ): Result;
+}
+
+export namespace SessionKeyRevokedEvent {
+  export type InputTuple = [account: AddressLike, signer: AddressLike];
+  export type OutputTuple = [account: string, signer: string];
+  export interface OutputObject {
+    account: string;
+    signer: string;
+  }
+  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
+  export type Filter = TypedDeferredTopicFilter<Event>;
+  export type Log = TypedEventLog<Event>;
+  export type LogDescription = TypedLogDescription<Event>;
 }
 
 export namespace TokenNetworkCreatedEvent {
@@ -169,6 +208,26 @@ export interface TokenNetworkRegistry extends BaseContract {
     "view"
   >;
 
+  isDelegated: TypedContractMethod<
+    [account: AddressLike, signer: AddressLike, delegation: BytesLike],
+    [boolean],
+    "view"
+  >;
+
+  isSignedBy: TypedContractMethod<
+    [account: AddressLike, digest: BytesLike, signature: BytesLike],
+    [boolean],
+    "view"
+  >;
+
+  revoke: TypedContractMethod<[signer: AddressLike], [void], "nonpayable">;
+
+  revoked: TypedContractMethod<
+    [account: AddressLike, signer: AddressLike],
+    [boolean],
+    "view"
+  >;
+
   secretRegistry: TypedContractMethod<[], [string], "view">;
 
   tokenNetworks: TypedContractMethod<[token: AddressLike], [string], "view">;
@@ -204,12 +263,43 @@ export interface TokenNetworkRegistry extends BaseContract {
     "view"
   >;
   getFunction(
+    nameOrSignature: "isDelegated"
+  ): TypedContractMethod<
+    [account: AddressLike, signer: AddressLike, delegation: BytesLike],
+    [boolean],
+    "view"
+  >;
+  getFunction(
+    nameOrSignature: "isSignedBy"
+  ): TypedContractMethod<
+    [account: AddressLike, digest: BytesLike, signature: BytesLike],
+    [boolean],
+    "view"
+  >;
+  getFunction(
+    nameOrSignature: "revoke"
+  ): TypedContractMethod<[signer: AddressLike], [void], "nonpayable">;
+  getFunction(
+    nameOrSignature: "revoked"
+  ): TypedContractMethod<
+    [account: AddressLike, signer: AddressLike],
+    [boolean],
+    "view"
+  >;
+  getFunction(
     nameOrSignature: "secretRegistry"
   ): TypedContractMethod<[], [string], "view">;
   getFunction(
     nameOrSignature: "tokenNetworks"
   ): TypedContractMethod<[token: AddressLike], [string], "view">;
 
+  getEvent(
+    key: "SessionKeyRevoked"
+  ): TypedContractEvent<
+    SessionKeyRevokedEvent.InputTuple,
+    SessionKeyRevokedEvent.OutputTuple,
+    SessionKeyRevokedEvent.OutputObject
+  >;
   getEvent(
     key: "TokenNetworkCreated"
   ): TypedContractEvent<
@@ -219,6 +309,17 @@ export interface TokenNetworkRegistry extends BaseContract {
   >;
 
   filters: {
+    "SessionKeyRevoked(address,address)": TypedContractEvent<
+      SessionKeyRevokedEvent.InputTuple,
+      SessionKeyRevokedEvent.OutputTuple,
+      SessionKeyRevokedEvent.OutputObject
+    >;
+    SessionKeyRevoked: TypedContractEvent<
+      SessionKeyRevokedEvent.InputTuple,
+      SessionKeyRevokedEvent.OutputTuple,
+      SessionKeyRevokedEvent.OutputObject
+    >;
+
     "TokenNetworkCreated(address,address)": TypedContractEvent<
       TokenNetworkCreatedEvent.InputTuple,
       TokenNetworkCreatedEvent.OutputTuple,

@@ -4,6 +4,7 @@
  */
 import { sha512 } from '@noble/hashes/sha2.js'
 import { base58btc } from 'multiformats/bases/base58'
+import { assertArguments, byteString, integer, text } from '../../argument.ts'
 import { concatBytes, equalBytes, utf8 } from '../../bytes.ts'
 import { assertArgument, SluiceError } from '../../errors.ts'
 import { engine } from '../engine.ts'
@@ -31,6 +32,7 @@ const REMEMBERED = 256
 
 /** Makes a key of 32 secret bytes, which are copied. @throws `BAD_KEY` unless they are a secret key of secp256k1. */
 export function grapheneKey(secret: Uint8Array): GrapheneKey {
+  assertArguments({ secret }, { secret: byteString() })
   const own = Uint8Array.from(secret)
   const publicKey = publicKeyText(engine().secp256k1.publicKey(own, true))
   const agreed = new Map<string, Uint8Array>()
@@ -62,6 +64,7 @@ export function grapheneKey(secret: Uint8Array): GrapheneKey {
  * @throws `BAD_KEY` naming what is wrong with it, never showing it.
  */
 export function keyFromWif(wif: string): GrapheneKey {
+  assertArguments({ wif }, { wif: text() })
   const bytes = wif.length <= 64 ? decodeBase58(wif) : undefined
   if (bytes?.length !== 37 || bytes[0] !== WIF_VERSION) throw new SluiceError('BAD_KEY', 'a secret key in text is base58 of 0x80 and 36 bytes')
   const body = bytes.subarray(0, 33)
@@ -71,7 +74,7 @@ export function keyFromWif(wif: string): GrapheneKey {
 
 /** Writes 32 secret bytes as text; {@link keyFromWif} reads it. It is as secret as the bytes. @throws `BAD_ARGUMENT` */
 export function toWif(secret: Uint8Array): string {
-  assertArgument(secret.length === 32, 'secret', '32 bytes')
+  assertArguments({ secret }, { secret: byteString(32) })
   const body = concatBytes(Uint8Array.of(WIF_VERSION), secret)
   return base58btc.baseEncode(concatBytes(body, checksum(body)))
 }
@@ -83,7 +86,7 @@ export function toWif(secret: Uint8Array): string {
  * @throws `BAD_ARGUMENT` for no words, or a sequence that is not a whole number from 0.
  */
 export function brainSecret(words: string, sequence = 0): Uint8Array {
-  assertArgument(Number.isSafeInteger(sequence) && sequence >= 0, 'sequence', 'a whole number from 0')
+  assertArguments({ words, sequence }, { words: text(1), sequence: integer(0) })
   // As gxbjs does it: any space goes at the ends, the six of ASCII are one space within.
   const normal = words.trim().split(/[\t\n\v\f\r ]+/).join(' ')
   assertArgument(normal.length > 0, 'words', 'at least one word')
@@ -92,6 +95,7 @@ export function brainSecret(words: string, sequence = 0): Uint8Array {
 
 /** The secret of a seed: sha256 of its UTF-8, 32 bytes. For tests: whoever guesses the seed has the key. */
 export function seedSecret(seed: string): Uint8Array {
+  assertArguments({ seed }, { seed: text(1) })
   return engine().sha256(utf8(seed))
 }
 

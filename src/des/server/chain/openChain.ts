@@ -1,6 +1,8 @@
 import { computeAddress, getAddress, type Provider, type Signer } from 'ethers'
+import { assertContract } from '../../../contracts/assertContract.ts'
 import { evidenceInterface } from '../../../contracts/evidence.ts'
 import { proxyTransferContract, proxyTransferInterface } from '../../../contracts/proxyTransfer.ts'
+import { assertAddress } from '../../../core/address.ts'
 import { createBell } from '../../../core/bell.ts'
 import { toHex } from '../../../core/bytes.ts'
 import { chainLog } from '../../../core/chain/chainLog.ts'
@@ -66,15 +68,16 @@ export async function openChain(
   const { sql, ledger, signer, fromBlock, confirmations = 12, lease = 30_000, clock, log } = options
   const { provider } = signer
   assertArgument(provider, 'signer', 'connected to a provider')
+  assertAddress(options.proxyTransfer, 'proxyTransfer')
+  if (options.evidence !== undefined) assertAddress(options.evidence, 'evidence')
   const proxyTransfer = getAddress(options.proxyTransfer)
   const evidence = options.evidence === undefined ? undefined : getAddress(options.evidence)
   const addresses = [proxyTransfer, ...(evidence === undefined ? [] : [evidence])]
   const rpc = createRpc({ provider, clock })
   const own = getAddress(await signer.getAddress())
-  for (const address of addresses) {
-    const code = await rpc.ask('code of a contract', () => provider.getCode(address), { attempts: 5 })
-    if (code === '0x') throw new SluiceError('NOT_DEPLOYED', `there is no contract at ${address}`, { details: { address } })
-  }
+  const place = { provider, chainId: await rpc.chainId({ attempts: 2 }), clock }
+  await assertContract('ProxyTransfer', { ...place, address: proxyTransfer, option: 'proxyTransfer' })
+  if (evidence !== undefined) await assertContract('Evidence', { ...place, address: evidence, option: 'evidence' })
   const account = await ownAccount(provider)
   await migrate(sql, 'des-chain', migrations)
 

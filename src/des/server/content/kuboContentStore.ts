@@ -1,5 +1,7 @@
-import axios, { type AxiosInstance } from 'axios'
+import type { AxiosInstance } from 'axios'
+import { loadAxios } from '#platform'
 import * as v from 'valibot'
+import { assertArguments, clock as clockRule, integer, milliseconds, optional, text } from '../../../core/argument.ts'
 import { systemClock, type Clock } from '../../../core/clock.ts'
 import { assertArgument, SluiceError } from '../../../core/errors.ts'
 import { retry } from '../../../core/retry.ts'
@@ -38,7 +40,8 @@ const refusal = v.object({ Message: v.string() })
  * garbage collection takes the blocks (run it with `--enable-gc`).
  */
 export function kuboContentStore(options: KuboContentStoreOptions): ContentStore {
-  const { url, timeout = 10_000, maxContent = 2 ** 25, http = axios, clock = systemClock } = options
+  assertArguments(options, { url: text(1), timeout: optional(milliseconds), maxContent: optional(integer(1)), clock: optional(clockRule) }, 'options')
+  const { url, timeout = 10_000, maxContent = 2 ** 25, http, clock = systemClock } = options
   const base = `${url.replace(/\/+$/, '')}/api/v0`
 
   /** A call: its bytes, or what the node's refusal says. Every one of them may be repeated. */
@@ -46,7 +49,8 @@ export function kuboContentStore(options: KuboContentStoreOptions): ContentStore
     retry(
       async (): Promise<{ bytes: Uint8Array; refused?: undefined } | { refused: string }> => {
         try {
-          const response = await http.post<ArrayBuffer>(`${base}/${name}?${new URLSearchParams(query).toString()}`, body, {
+          const client = http ?? (await loadAxios())
+          const response = await client.post<ArrayBuffer>(`${base}/${name}?${new URLSearchParams(query).toString()}`, body, {
             responseType: 'arraybuffer',
             validateStatus: (status) => status === 200 || status === 500,
             maxContentLength: most,

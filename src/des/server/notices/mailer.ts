@@ -1,9 +1,10 @@
-import { createTransport, type SendMailOptions } from 'nodemailer'
+import type { SendMailOptions } from 'nodemailer'
 import type { Options as SmtpOptions } from 'nodemailer/lib/smtp-transport/index.js'
 import type { Clock } from '../../../core/clock.ts'
 import { assertArgument, SluiceError } from '../../../core/errors.ts'
 import type { JobHandler } from '../../../core/jobs/index.ts'
 import type { Logger } from '../../../core/log.ts'
+import { importPackage } from '../../../core/platform/loadPackage.ts'
 import type { Sql } from '../../../core/sql/index.ts'
 import type { Database } from '../database.ts'
 import { textOf } from './texts.ts'
@@ -47,16 +48,20 @@ const PATIENCE = 30_000
 export function createMailer({ sql, clock, transport, from, log }: MailerOptions): Mailer {
   const domain = /^[^\s@<>"]+@([\w.-]+)$/.exec(from)?.[1]
   assertArgument(domain !== undefined, 'from', 'an e-mail address')
-  const sender = createTransport({
-    connectionTimeout: PATIENCE,
-    greetingTimeout: PATIENCE,
-    socketTimeout: PATIENCE,
-    ...transport,
-    pool: true,
-    // A mail has nothing to fetch: names of products come from strangers.
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  })
+  const open = async () => {
+    const { createTransport } = await importPackage(() => import('nodemailer'), 'nodemailer')
+    return createTransport({
+      connectionTimeout: PATIENCE,
+      greetingTimeout: PATIENCE,
+      socketTimeout: PATIENCE,
+      ...transport,
+      pool: true,
+      // A mail has nothing to fetch: names of products come from strangers.
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    })
+  }
+  let sender: ReturnType<typeof open> | undefined
   return {
     async deliver({ payload }) {
       const id = BigInt(payload as string)
@@ -76,7 +81,7 @@ export function createMailer({ sql, clock, transport, from, log }: MailerOptions
         ...textOf(notice),
       }
       try {
-        await sender.sendMail(mail)
+        await (await (sender ??= open())).sendMail(mail)
       } catch (cause) {
         const { code, responseCode } = cause as { readonly code?: string; readonly responseCode?: number }
         const details = { notice: id, reason: code, reply: responseCode }
@@ -90,6 +95,6 @@ export function createMailer({ sql, clock, transport, from, log }: MailerOptions
       }
       await sql.db.updateTable('des_notices').set({ mailed_at: clock.now() }).where('id', '=', id).execute()
     },
-    close: () => sender.close(),
+    close: () => void sender?.then((opened) => opened.close(), () => {}),
   }
 }

@@ -22,6 +22,7 @@ import {
 } from '../../../../src/channel/wire/messages.ts'
 import {
   delegationDigest,
+  encodeDelegation,
   tokenNetworkDigests,
   tokenNetworkDomain,
   type TokenNetworkDigests,
@@ -109,8 +110,10 @@ export function startRawPeer(village: Village, victim: Villager, name: string): 
     async connect(session) {
       ended = undefined
       signer = session ?? key
+      const validUntil = Math.floor(Date.now() / 1000) + 86_400
+      const message = { participant: account, signer: session?.address ?? '', validUntil }
       const delegation = session
-        ? key.sign(delegationDigest(village.devnet.chainId, village.registry, { participant: account, signer: session.address }))
+        ? encodeDelegation(validUntil, key.sign(delegationDigest(village.devnet.chainId, village.registry, message)))
         : none
       const secured = await handshake(
         await transport.connect(victim.endpoint, {}),
