@@ -8,7 +8,7 @@ import { tokenNetworkReader } from '../../contracts/tokenNetworkView.ts'
 import type { TokenNetwork } from '../../contracts/generated/types/TokenNetwork.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
-import { createWatcher, type WatchedBlock } from '../../core/chain/watcher.ts'
+import type { WatchedBlock } from '../../core/chain/watcher.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Store } from '../../core/store/store.ts'
@@ -96,6 +96,7 @@ export async function createBlockchainService(options: BlockchainOptions): Promi
   const [account, { chainId }] = await Promise.all([signer.getAddress(), rpc.identify()])
   const infos = await Promise.all(options.tokenNetworks.map((address) => readTokenNetwork(provider, chainId, address)))
   const networks = new Map(infos.map((info) => [info.address, info]))
+  const { createWatcher } = await import('../../core/chain/watcher.ts')
   const watcher = createWatcher({
     provider,
     name: 'channels',

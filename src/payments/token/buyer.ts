@@ -8,7 +8,7 @@ import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { DataTradeDomain } from '../../contracts/typedData.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
-import { createSender, type SentReceipt } from '../../core/chain/sender.ts'
+import type { SentReceipt } from '../../core/chain/sender.ts'
 import type { Clock } from '../../core/clock.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Logger } from '../../core/log.ts'
@@ -63,6 +63,8 @@ export async function createTokenPayer(options: TokenPayerOptions): Promise<Toke
   const to = domain.verifyingContract
   const book = chainBook(provider, domain, clock)
   const rpc = createRpc({ provider, clock })
+  // What sends is a fifth of all that a page carries, and not wanted before it trades.
+  const { createSender } = await import('../../core/chain/sender.ts')
   const sender = await createSender({
     signer,
     store,
