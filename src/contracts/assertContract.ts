@@ -58,6 +58,11 @@ const named = (name: string): Mark => ({
     answer.returned === toHex(domainSeparator({ name: `Sluice ${name}`, version: '1', chainId, verifyingContract: address })),
 })
 
+/** Where the only list of an answer or of a call begins. */
+const TO_LIST = `${WORD.slice(2)}20`
+
+const isZero = (answer: Answer): boolean => 'returned' in answer && answer.returned === `0x${WORD}`
+const isEmptyList = (answer: Answer): boolean => 'returned' in answer && answer.returned === `0x${TO_LIST}${WORD}`
 const isWord = (answer: Answer): boolean => 'returned' in answer && answer.returned.length === 66
 
 /** The kinds, and what tells each from the others. */
@@ -66,15 +71,15 @@ export const marks: Readonly<Record<ContractKind, Mark>> = {
   TokenNetwork: named('TokenNetwork'),
   TokenNetworkRegistry: named('TokenNetworkRegistry'),
   TowerDeposit: named('TowerDeposit'),
-  // `get` of nobody reverts with `NotRegistered(service, account)`.
+  // `count` of no service, and an empty page of its list. Only values that are returned: wallets hide why a call reverted.
   Registry: {
-    calls: [`0x20c027b8${WORD}${WORD}`],
-    shownBy: ([answer]) => 'reverted' in answer! && answer.reverted === `0x920034db${WORD}${WORD}`,
+    calls: [`0x7937354c${WORD}`, `0xc1bf7040${WORD}${WORD}${WORD}`],
+    shownBy: ([count, page]) => isWord(count!) && isEmptyList(page!),
   },
-  // `registerSecrets` of none reverts with `NoSecrets()`.
+  // `revealedAt` and `listRevealedAt` of nothing, and `revealTimes` of none.
   SecretRegistry: {
-    calls: [`0x81030fb4${WORD.slice(2)}20${WORD}`],
-    shownBy: ([answer]) => 'reverted' in answer! && answer.reverted === '0x1ca2f710',
+    calls: [`0x6adc799c${WORD}`, `0xd8c15013${WORD}`, `0x085a2614${TO_LIST}${WORD}`],
+    shownBy: ([one, list, none]) => isZero(one!) && isZero(list!) && isEmptyList(none!),
   },
   // `idOf(0, 0, 0)`, the keccak-256 of three zero words.
   Evidence: {

@@ -8,6 +8,7 @@ import { assertArguments, computeFrom, integer, text as textRule } from '../core
 import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { personalDigest } from '../core/crypto/signature.ts'
 import { SluiceError } from '../core/errors.ts'
+import { nestsDeeper } from '../core/nesting.ts'
 import { MAX_TEXT_TO_BUYER, MAX_TEXT_TO_SELLER } from './limits.ts'
 import { oneOf, payloads, signature65, verificationText, type MessageType, type Payload } from './wire.ts'
 
@@ -67,6 +68,7 @@ export function decodeMessage(text: string, limit: number): Message {
       details: { length: text.length, limit },
     })
   }
+  if (nestsDeeper(text)) throw new SluiceError('BAD_MESSAGE', 'message is nested too deep')
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -110,6 +112,6 @@ function tryCanonicalize(value: unknown): string | undefined {
   try {
     return canonicalize(value)
   } catch {
-    return undefined // lone surrogates, or nesting deeper than the stack
+    return undefined // lone surrogates
   }
 }

@@ -23,7 +23,7 @@ let source: Datasource
 beforeAll(async () => {
   const entry = fileURLToPath(new URL('lib/desPage.ts', import.meta.url))
   const config = { ...webConfig(new URL('lib/', import.meta.url)), logLevel: 'error' as const }
-  const built = await build({ ...config, build: { ...config.build, write: false, lib: { entry, formats: ['es'], fileName: 'desPage' } } })
+  const built = await build({ ...config, build: { ...config.build, write: false, rolldownOptions: { output: { codeSplitting: false } }, lib: { entry, formats: ['es'], fileName: 'desPage' } } })
   const { code } = (built as Rolldown.RolldownOutput[])[0]!.output[0]
 
   exchange = await startSmallExchange()

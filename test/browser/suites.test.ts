@@ -14,7 +14,7 @@ let server: Awaited<ReturnType<typeof startScriptedServer>>
 beforeAll(async () => {
   const entry = fileURLToPath(new URL('lib/suites.ts', import.meta.url))
   const config = { ...webConfig(new URL('lib/', import.meta.url)), logLevel: 'error' as const }
-  const built = await build({ ...config, build: { ...config.build, write: false, lib: { entry, formats: ['es'], fileName: 'suites' } } })
+  const built = await build({ ...config, build: { ...config.build, write: false, rolldownOptions: { output: { codeSplitting: false } }, lib: { entry, formats: ['es'], fileName: 'suites' } } })
   const { code } = (built as Rolldown.RolldownOutput[])[0]!.output[0]
   server = await startScriptedServer()
   browser = await launchChromium()

@@ -31,8 +31,8 @@ async function shopOf(options: Parameters<typeof openShop>[3] = {}): Promise<Sho
   return shop
 }
 
-async function visitor(url: string): Promise<RawBuyer> {
-  const buyer = await connectRawBuyer(devnet, fresh(), url)
+async function visitor(url: string, account = fresh()): Promise<RawBuyer> {
+  const buyer = await connectRawBuyer(devnet, account, url)
   cleanups.push(() => buyer.socket.terminate())
   return buyer
 }
@@ -72,7 +72,8 @@ test('a full seller ends the connection that is idle for longest, and none on wh
   await funded.order(order)
   await funded.received(GRAIN)
   const [first, second] = [await visitor(url), await visitor(url)]
-  const newcomer = (): Promise<RawBuyer | undefined> => visitor(url).catch(() => undefined)
+  const account = fresh() // they come until one is let in, and buy nothing
+  const newcomer = (): Promise<RawBuyer | undefined> => visitor(url, account).catch(() => undefined)
   let third: RawBuyer | undefined
   await until('room for one more', async () => (third = await newcomer()))
   await until('the end of the idle one', () => first.closed)

@@ -347,8 +347,8 @@ describe('closeOf', () => {
   it('tells faults of the other side from our own', () => {
     expect(closeOf(new SluiceError('BAD_SIGNATURE', 'x'))).toEqual([1008, 'BAD_SIGNATURE: x'])
     expect(closeOf(new SluiceError('OVERLOADED', 'x'))).toEqual([1013, 'OVERLOADED: x'])
-    expect(closeOf(new SluiceError('RPC_FAILED', 'x'))).toEqual([1011, 'RPC_FAILED: x'])
-    expect(closeOf(new SluiceError('ABORTED', 'x'))).toEqual([1001, 'ABORTED: x'])
+    expect(closeOf(new SluiceError('RPC_FAILED', 'x'))).toEqual([1011, 'RPC_FAILED: the chain cannot be asked at the moment; try again later'])
+    expect(closeOf(new SluiceError('ABORTED', 'x'))).toEqual([1001, 'ABORTED: it was ended before it was done'])
     expect(closeOf(new SluiceError('ABORTED', 'x', { cause: new SluiceError('OVERLOADED', 'y') }))).toEqual([1013, 'OVERLOADED: y'])
     expect(closeOf(new TypeError('x'))).toEqual([1011, 'internal error'])
   })

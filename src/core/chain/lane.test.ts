@@ -2,7 +2,8 @@ import { expect, it } from 'vitest'
 import { type Lane, openLane } from './lane.ts'
 import type { Rpc } from './rpc.ts'
 
-const nodeAt = (nonce: number) => ({ nonce: async () => nonce } as unknown as Rpc)
+const nodeAt = (nonce: number) =>
+  ({ nonce: async () => nonce, follow: (_: string, run: () => unknown) => run() }) as unknown as Rpc
 
 function open(chain = 'chain', address = '0x1'): Lane {
   return openLane(chain, address)

@@ -6,6 +6,7 @@
  */
 import { randomBytes, toHex } from '../../core/bytes.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { endOfString, nestsDeeper } from '../../core/nesting.ts'
 
 /** Whatever a number is made of. */
 const NUMBER = /[-+.\deE]+/y
@@ -22,6 +23,7 @@ const LONG_INTEGER = /^-?[1-9]\d{15,39}$/
  * @throws `BAD_MESSAGE` for anything but one JSON value.
  */
 export function readJson(text: string): unknown {
+  if (nestsDeeper(text)) throw new SluiceError('BAD_MESSAGE', 'the body is nested too deep')
   try {
     const longs = longIntegers(text)
     if (longs.length === 0) return JSON.parse(text)
@@ -42,7 +44,7 @@ function longIntegers(text: string): (readonly [from: number, to: number])[] {
   for (let at = 0; at < text.length; ) {
     const character = text[at]!
     if (character === '"') {
-      at = endOfString(text, at)
+      at = endOfString(text, at) + 1
     } else if (character === '-' || (character >= '0' && character <= '9')) {
       NUMBER.lastIndex = at
       const [token] = NUMBER.exec(text)!
@@ -64,16 +66,6 @@ function quote(text: string, places: readonly (readonly [number, number])[], tag
     copied = to
   }
   return out + text.slice(copied)
-}
-
-/** Where a string that begins at `start` is over: behind its closing quote, or at the end if it has none. */
-function endOfString(text: string, start: number): number {
-  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
-    let escapes = 0
-    while (text[quote - 1 - escapes] === '\\') escapes++
-    if (escapes % 2 === 0) return quote + 1
-  }
-  return text.length
 }
 
 /** Writes JSON with each `bigint` as a bare integer. @throws `TypeError` for what `JSON.stringify` can't write. */

@@ -5,6 +5,7 @@
 import { fromHex, toHex } from '../../../src/core/bytes.ts'
 import { browserVault } from '../../../src/core/crypto/browserVault.ts'
 import { engine, type Secp256k1 } from '../../../src/core/crypto/engine.ts'
+import { SluiceError } from '../../../src/core/errors.ts'
 import { nobleSecp256k1 } from '../../../src/core/crypto/noble.ts'
 import { openIdbStore } from '../../../src/core/store/openIdbStore.ts'
 import type { CloseReason, Packet, Transport } from '../../../src/protocol/transport.ts'
@@ -153,7 +154,7 @@ export const suites = {
           link.receive({
             packet: () => {
               handed++
-              throw new Error('not what was ordered')
+              throw new SluiceError('BAD_MESSAGE', 'not what was ordered')
             },
             closed: resolve,
           }),

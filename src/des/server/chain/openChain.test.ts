@@ -397,6 +397,7 @@ describe('transfers', () => {
     await eventually(() => world.ends).toEqual([{ is: 'refused', item: due.item, reason: 'EXPIRATION_OUT_OF_RANGE' }])
     // The call is not sent any more when there is money again; one that was being sent just then has failed by now.
     await looks(20)
+    await clock.sleep(16_000) // for as long as a balance is asked for again, in case the node lags
     await devnet.provider.send('anvil_setBalance', [address, `0x${balanceBefore.toString(16)}`])
     const before = await sentBy(world)
     await clock.sleep(4000) // longer than a failed call waits
