@@ -34,17 +34,17 @@ export function either(first: Rule, second: Rule): Rule {
   return rule(`${first.expected}, or ${second.expected}`, (value) => first.holds(value) || second.holds(value))
 }
 
-/** A list, each entry of which the rule holds for. */
+/** A list, each entry of which the rule holds for; one with gaps has entries that are undefined. */
 export function listOf(inner: Rule, least = 0, most = Infinity): Rule {
   const size = least > 0 ? `a list of ${least} or more` : 'a list'
   const sized = (value: unknown): value is unknown[] => Array.isArray(value) && value.length >= least && value.length <= most
-  return rule(`${size}, each ${inner.expected}`, (value) => sized(value) && value.every((entry) => inner.holds(entry)))
+  return rule(`${size}, each ${inner.expected}`, (value) => sized(value) && Array.from(value).every((entry) => inner.holds(entry)))
 }
 
 /** A whole number within bounds. */
-export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER, unit = 'number'): Rule {
+export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER, unit = 'number', example?: number): Rule {
   const bounds = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`
-  return rule(`a whole ${unit} ${bounds}`, (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most)
+  return rule(`a whole ${unit} ${bounds}${example === undefined ? '' : `, such as ${example}`}`, (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most)
 }
 
 /** Money or another quantity in its smallest unit, below 2^bits. */
@@ -132,7 +132,7 @@ export function assertArguments(values: unknown, rules: Readonly<Record<string, 
 
 function refusal(name: string, expected: string, value: unknown, where?: string): SluiceError {
   const full = where === undefined ? name : `${where}.${name}`
-  return new SluiceError('BAD_ARGUMENT', `${full} must be ${expected}; it is ${kindOf(value)}`, { details: { name } })
+  return new SluiceError('BAD_ARGUMENT', `${full} must be ${expected}; it is ${kindOf(value)}`, { details: { name: full.replace(/^options\./, '') } })
 }
 
 /** What a value is, in words, without what is in it: it could be a key. */

@@ -22,7 +22,8 @@ export function toHex(bytes: Uint8Array): Hex {
  * @throws `BAD_ARGUMENT` unless `hex` is `0x` and pairs of digits, `size` bytes of them if given.
  */
 export function fromHex(hex: string, size?: number, name = 'hex'): Uint8Array {
-  const fit = typeof hex === 'string' && hex.startsWith('0x') && hex.length % 2 === 0 && (size === undefined || hex.length === 2 + 2 * size)
+  const isSized = size === undefined || (typeof size === 'number' && typeof hex === 'string' && hex.length === 2 + 2 * size)
+  const fit = typeof hex === 'string' && hex.startsWith('0x') && hex.length % 2 === 0 && isSized
   const out = new Uint8Array(fit ? (hex.length - 2) / 2 : 0)
   let wrong = fit ? 0 : 1
   for (let i = 0, at = 2; i < out.length; i++, at += 2) {
@@ -32,8 +33,9 @@ export function fromHex(hex: string, size?: number, name = 'hex'): Uint8Array {
     out[i] = (high << 4) | low
   }
   if (wrong === 0) return out
-  throw new SluiceError('BAD_ARGUMENT', `${String(name)} must be 0x and ${size === undefined ? 'pairs of' : String(2 * size)} hex digits`, {
-    details: { name: String(name), length: typeof hex === 'string' ? hex.length : undefined },
+  const field = typeof name === 'string' ? name : 'hex'
+  throw new SluiceError('BAD_ARGUMENT', `${field} must be 0x and ${typeof size === 'number' ? 2 * size : 'pairs of'} hex digits`, {
+    details: { name: field, length: typeof hex === 'string' ? hex.length : undefined },
   })
 }
 

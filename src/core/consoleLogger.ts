@@ -1,5 +1,6 @@
 import { systemClock, type Clock } from './clock.ts'
-import { assertArgument, type ErrorDetails } from './errors.ts'
+import { assertArguments, clock as clockRule, oneOf, optional } from './argument.ts'
+import type { ErrorDetails } from './errors.ts'
 import type { Logger } from './log.ts'
 
 /** How much a logger says: what is as grave as this, or graver. */
@@ -22,8 +23,9 @@ const SECRET = /secret|password|passphrase|mnemonic|authori[sz]ation|cookie|cred
 /** A letter or digit run this long in a URL's path is a key of a provider, and no word. */
 const LONG_SEGMENT = /\/[\w-]{20,}/g
 
-const create = ({ level = 'info', clock = systemClock }: ConsoleLoggerOptions = {}): Logger => {
-  assertArgument(levels.includes(level), 'level', `one of ${levels.join(', ')}, such as { level: 'warn' }`)
+const create = (options: ConsoleLoggerOptions = {}): Logger => {
+  assertArguments(options, { level: optional(oneOf(...levels)), clock: optional(clockRule) }, 'options')
+  const { level = 'info', clock = systemClock } = options
   const write = (at: LogLevel) =>
     levels.indexOf(at) < levels.indexOf(level)
       ? () => {}

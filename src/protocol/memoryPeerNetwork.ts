@@ -47,7 +47,7 @@ export function memoryPeerNetwork(options: MemoryPeerNetworkOptions = {}): Memor
       if (endpoint !== undefined) doors.set(endpoint, door)
       return {
         endpoint,
-        connect: async (url, { signal }) => {
+        connect: async (url, { signal } = {}) => {
           await Promise.resolve() // as with a socket, nothing has happened when the call returns
           if (signal?.aborted) throw abortedConnecting(url, signal)
           const open = closed ? undefined : doors.get(url)

@@ -2,6 +2,7 @@
  * What carries messages between two peers.
  * @module
  */
+import { abortSignal, optional, text } from '../core/argument.ts'
 import { aborted } from '../core/clock.ts'
 import type { SluiceError } from '../core/errors.ts'
 
@@ -47,8 +48,11 @@ export interface Transport {
   close(code?: number, reason?: string): void
 }
 
+/** What a {@link Connect} is given. */
+export const connectRules = { url: /* @__PURE__ */ text(1), signal: /* @__PURE__ */ optional(abortSignal) }
+
 /** Opens a transport to an endpoint. @throws `CONNECTION_FAILED`, `ABORTED`, `TIMEOUT`. */
-export type Connect = (url: string, options: { readonly signal?: AbortSignal | undefined }) => Promise<Transport>
+export type Connect = (url: string, options?: { readonly signal?: AbortSignal | undefined }) => Promise<Transport>
 
 /** Bytes that may wait in a transport before {@link Transport.drained} makes a sender pause. */
 export const HIGH_WATER_MARK = 4 * 1024 * 1024

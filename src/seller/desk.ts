@@ -76,6 +76,16 @@ export interface SellerLimits {
   readonly idleTimeout: number
 }
 
+/** Defaults of {@link SellerLimits}. */
+export const defaultLimits: SellerLimits = {
+  connections: 1000,
+  ordersPerConnection: 128,
+  orders: 10_000,
+  queuedMessages: 1024,
+  helloTimeout: 10_000,
+  idleTimeout: 60_000,
+}
+
 /** What a desk is made of. */
 export interface DeskOptions {
   readonly identity: Identity

@@ -2,8 +2,7 @@
  * What a seller puts on its menu, made ready to be sold.
  * @module
  */
-import { assertAddress } from '../core/address.ts'
-import { assertAmount, assertWhole } from '../core/arguments.ts'
+import { address, amount, assertArguments, integer, optional, rule, shape, text, type Rule } from '../core/argument.ts'
 import { toHex } from '../core/bytes.ts'
 import { leafHash, createMerkleTree, type MerkleTree } from '../core/crypto/merkle.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
@@ -48,7 +47,7 @@ export type Offered =
 export async function prepareItem(spec: ItemSpec, defaultGranularity: number): Promise<Offered> {
   assertSpec(spec)
   const granularity = spec.granularity ?? defaultGranularity
-  const where = `items["${spec.id}"]`
+  const where = nameOf(spec)
   const common = {
     id: spec.id,
     info: spec.info ?? '',
@@ -59,8 +58,8 @@ export async function prepareItem(spec: ItemSpec, defaultGranularity: number): P
   }
 
   if (spec.live) {
-    const size = spec.maxBytes ?? 0
-    assertWhole(size, `${where}.maxBytes`, { min: 1, max: MAX_BYTES, unit: 'bytes for live data', example: 1_000_000 })
+    assertArguments(spec, { maxBytes: integer(1, MAX_BYTES, 'number of bytes for live data', 1_000_000) }, where)
+    const size = spec.maxBytes!
     assertArgument(spec.sample === undefined, `${where}.sample`, 'left out for live data')
     return { item: { ...common, size, root: ZERO32, live: true, sample: undefined }, live: spec.live }
   }
@@ -71,40 +70,49 @@ export async function prepareItem(spec: ItemSpec, defaultGranularity: number): P
   const item: Item = { ...common, size: source.size, root: toHex(tree.root), live: false, sample: spec.sample }
   if (spec.sample) {
     const { first, count } = spec.sample
-    const whole = Number.isSafeInteger(first) && Number.isSafeInteger(count)
-    const inside = whole && first >= 0 && count >= 1 && first + count <= chunkCount(item)
-    assertArgument(inside && count <= MAX_SAMPLE, `${where}.sample`, `up to ${MAX_SAMPLE} of the item's ${chunkCount(item)} chunks, such as { first: 0, count: 1 }`)
+    assertArgument(first + count <= chunkCount(item) && count <= MAX_SAMPLE, `${where}.sample`, `up to ${MAX_SAMPLE} of the item's ${chunkCount(item)} chunks, such as { first: 0, count: 1 }`)
   }
   return { item, source, tree }
 }
 
-/** Throws `BAD_ARGUMENT` naming the field that doesn't fit, before anything is read. */
-function assertSpec(spec: ItemSpec): void {
-  const example = 'an object such as { id: "weather", data: "weather.csv", price: 1000n }'
-  assertArgument(typeof spec === 'object' && spec !== null, 'items[]', example)
-  const { id, data, live, price, token, alipayPrice, info, granularity, sample } = spec
-  assertArgument(typeof id === 'string' && id.length >= 1 && id.length <= 256, 'items[].id', 'a name of 1 to 256 characters, such as "weather"')
-  const where = `items["${id}"]`
-  // A lone surrogate has no UTF-8: the menu could not be sent.
-  assertArgument(isWellFormed(id), 'items[].id', 'well-formed text, without half of a surrogate pair')
-  if (info !== undefined) {
-    const fits = typeof info === 'string' && info.length <= 4096 && isWellFormed(info)
-    assertArgument(fits, `${where}.info`, 'text of up to 4,096 characters, such as "hourly, in °C"')
-  }
-  if (granularity !== undefined) assertWhole(granularity, `${where}.granularity`, { min: 1, max: MAX_GRANULARITY, unit: 'bytes', example: 262_144 })
-  assertAmount(price, `${where}.price`)
-  if (alipayPrice !== undefined) assertAmount(alipayPrice, `${where}.alipayPrice`, '150n for 1.50 yuan')
-  if (token !== undefined) assertAddress(token, `${where}.token`)
-  assertArgument((data === undefined) !== (live === undefined), where, 'given either data or live')
-  if (live !== undefined) assertArgument(typeof live === 'function', `${where}.live`, 'a function that gives an async iterable of bytes')
-  if (sample !== undefined) {
-    assertArgument(typeof sample === 'object' && sample !== null, `${where}.sample`, 'chunks such as { first: 0, count: 1 }')
-  }
+const isWellFormed = (value: unknown): boolean => typeof value === 'string' && !/[\ud800-\udfff]/u.test(value)
+const money = (example: string): Rule =>
+  rule(`an amount in the smallest unit as a bigint below 2^104, such as ${example}`, (value) => amount(104).holds(value))
+
+const nameRule = /* @__PURE__ */ rule(
+  'a name of 1 to 256 characters, such as "weather", without half of a surrogate pair', // which has no UTF-8
+  (value) => text(1, 256).holds(value) && isWellFormed(value),
+)
+
+const itemRules = {
+  info: /* @__PURE__ */ optional(
+    /* @__PURE__ */ rule(
+      'well-formed text of up to 4,096 characters, such as "hourly, in °C"',
+      (value) => text(0, 4096).holds(value) && isWellFormed(value),
+    ),
+  ),
+  granularity: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1, MAX_GRANULARITY, 'number of bytes', 262_144)),
+  price: /* @__PURE__ */ money('1000n'),
+  alipayPrice: /* @__PURE__ */ optional(/* @__PURE__ */ money('150n for 1.50 yuan')),
+  token: /* @__PURE__ */ optional(address),
+  live: /* @__PURE__ */ optional(
+    /* @__PURE__ */ rule('a function that gives an async iterable of bytes', (value) => typeof value === 'function'),
+  ),
+  sample: /* @__PURE__ */ optional(
+    /* @__PURE__ */ shape('chunks such as { first: 0, count: 1 }', { first: integer(0), count: integer(1) }),
+  ),
 }
 
-function isWellFormed(text: string): boolean {
-  return !/[\ud800-\udfff]/u.test(text)
+/** Throws `BAD_ARGUMENT` naming the field that doesn't fit, before anything is read. */
+function assertSpec(spec: ItemSpec): void {
+  assertArguments(spec, { id: nameRule }, 'items[]')
+  const where = nameOf(spec)
+  assertArguments(spec, itemRules, where)
+  assertArgument((spec.data === undefined) !== (spec.live === undefined), where, 'given either data or live')
 }
+
+/** How an item is called in errors. */
+const nameOf = ({ id }: ItemSpec): string => `items["${id}"]`
 
 /** Chunks that a sample can have on the wire. */
 const MAX_SAMPLE = 1024

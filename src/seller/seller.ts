@@ -28,7 +28,7 @@ import { listenWebSocket, type Listener, type ListenOptions } from '../protocol/
 import { MAX_ITEMS, type PaymentMode } from '../protocol/wire.ts'
 import { openStore } from '#platform'
 import { serveConnection, type Connection } from './connection.ts'
-import { createDesk, type Opinion, type SellerEvents, type SellerLimits } from './desk.ts'
+import { createDesk, defaultLimits, type Opinion, type SellerEvents, type SellerLimits } from './desk.ts'
 import { offersById, prepareItem, type ItemSpec, type Offered } from './item.ts'
 import { assertSellerOptions } from './options.ts'
 import type { Sale } from './sale.ts'
@@ -113,16 +113,6 @@ export interface CloseReport {
 
 /** Milliseconds for connections to end by themselves when the seller closes. */
 const CLOSE_PATIENCE = 5000
-
-/** Defaults of {@link SellerLimits}. */
-export const defaultLimits: SellerLimits = {
-  connections: 1000,
-  ordersPerConnection: 128,
-  orders: 10_000,
-  queuedMessages: 1024,
-  helloTimeout: 10_000,
-  idleTimeout: 60_000,
-}
 
 /** Bytes that may be unpaid by default: enough for the stream never to wait for a payment on a fast link. */
 const WINDOW_BYTES = 16 * 1024 * 1024

@@ -1,3 +1,4 @@
+import { assertArguments, flag, optional } from '../core/argument.ts'
 import { equalBytes } from '../core/bytes.ts'
 import { SluiceError } from '../core/errors.ts'
 import { HIGH_WATER_MARK, type CloseReason, type Packet, type Receiver, type Transport } from '../protocol/transport.ts'
@@ -45,9 +46,11 @@ export function transportSuite(
   name: string,
   open: () => Promise<TransportsUnderTest>,
   runner: TestRunner,
-  { backPressure = true }: TransportSuiteOptions = {},
+  options: TransportSuiteOptions = {},
 ): void {
   assertSuite(name, open, runner)
+  assertArguments(options, { backPressure: optional(flag) }, 'options')
+  const { backPressure = true } = options
   const { describe, it, expect } = runner
   const test = (what: string, body: (a: Transport, b: Transport) => Promise<void>): unknown =>
     it(what, async () => {

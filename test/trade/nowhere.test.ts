@@ -77,7 +77,7 @@ describe('options', () => {
     [{ granularity: '1' }, 'granularity'],
     [{ modes: [] }, 'modes'],
     [{ modes: ['cash'] }, 'modes'],
-    [{ payments: [{}] }, 'payments[0]'],
+    [{ payments: [{}] }, 'payments'],
     [{ confirmations: 0 }, 'confirmations'],
     [{ settleDelay: -1 }, 'settleDelay'],
     [{ minLifetime: -1 }, 'minLifetime'],
@@ -85,7 +85,7 @@ describe('options', () => {
     [{ limits: { orders: -1 } }, 'limits.orders'],
     [{ log: {} }, 'log'],
   ]
-  test.each(cases)('a seller of %o is refused by name', async (more, name) => {
+  test.each(cases.map(([more, name]) => ({ more, name })))('a seller with a wrong $name is refused by name', async ({ more, name }) => {
     await expect(sell(more as Partial<SellerOptions>)).rejects.toMatchObject({ code: 'BAD_ARGUMENT', details: { name } })
   })
 

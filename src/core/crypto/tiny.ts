@@ -41,4 +41,4 @@ function loadTiny(): Secp256k1 {
 }
 
 /** The first line: behind it Node lists every folder that it looked in. */
-export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).split('\n', 1)[0]!
+export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : 'what was thrown is no error').split('\n', 1)[0]!

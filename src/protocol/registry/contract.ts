@@ -3,14 +3,22 @@
  * @module
  */
 import { hexlify, type Provider, type Signer } from 'ethers'
-import { address as addressRule, assertArguments, having, hexText, optional, provider as providerRule, signer as signerRule } from '../../core/argument.ts'
+import {
+  address as addressRule,
+  assertArguments,
+  having,
+  hexText,
+  optional,
+  provider as providerRule,
+  connectedSigner,
+} from '../../core/argument.ts'
 import { assertContract } from '../../contracts/assertContract.ts'
 import { DATA_SERVICE, registryContract, registryInterface } from '../../contracts/registry.ts'
 import type { Hex } from '../../core/bytes.ts'
 import { createRpc } from '../../core/chain/rpc.ts'
 import { createSender } from '../../core/chain/sender.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
-import { isSluiceError, SluiceError } from '../../core/errors.ts'
+import { isSluiceError } from '../../core/errors.ts'
 import { revertData, revertError } from '../../core/chain/revert.ts'
 import {
   assertEntry,
@@ -81,11 +89,10 @@ export function contractRegistry(provider: Provider, options: ContractRegistryOp
  * @throws `BAD_ARGUMENT`; `NOT_DEPLOYED` when there is no registry at the address; `WRONG_CHAIN`, `RPC_FAILED`.
  */
 export async function publishingRegistry(signer: Signer, options: ContractRegistryOptions): Promise<PublishingRegistry> {
-  const { address, service = DATA_SERVICE, endpoints } = options
-  assertArguments({ signer }, { signer: signerRule })
+  assertArguments({ signer }, { signer: connectedSigner })
   assertArguments(options, optionRules, 'options')
-  const provider = signer.provider
-  if (!provider) throw new SluiceError('BAD_ARGUMENT', 'signer must be connected to a provider', { details: { name: 'signer' } })
+  const { address, service = DATA_SERVICE, endpoints } = options
+  const provider = signer.provider!
   const chainId = await createRpc({ provider }).chainId({ attempts: 2 })
   await assertContract('Registry', { provider, chainId, address, option: 'address' })
   const account = await signer.getAddress()

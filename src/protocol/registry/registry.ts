@@ -94,7 +94,7 @@ export function tryEntry(entry: RegistryEntry, rule?: EndpointRule): RegistryEnt
 
 /** Whether a text is an account; another is asked for nowhere. */
 export function isAccount(account: string): boolean {
-  return /^0x[0-9a-fA-F]{40}$/.test(account)
+  return typeof account === 'string' && /^0x[0-9a-fA-F]{40}$/.test(account)
 }
 
 /** The error of {@link Registry.find}. */

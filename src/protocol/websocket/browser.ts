@@ -2,16 +2,19 @@
  * WebSocket links on the platform's own `WebSocket`: browsers, workers, Deno, Bun.
  * @module
  */
+import { assertArguments } from '../../core/argument.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { forStrangers } from '../../core/forStrangers.ts'
 import { MAX_FRAME } from '../frame.ts'
 import { MAX_TEXT_TO_BUYER } from '../limits.ts'
-import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, platformCode, standardCode, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
+import { abortedConnecting, closeReasonText, connectRules, HIGH_WATER_MARK, platformCode, standardCode, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
 
 /** Opens links that end with 1009 on a packet of more than `maxPacket` bytes (of text: characters). */
 export function webSocketConnect(maxPacket: number): Connect {
-  return (url, { signal }) =>
-    new Promise((resolve, reject) => {
+  return async (url, options = {}) => {
+    assertArguments({ url, ...options }, connectRules)
+    const { signal } = options
+    return new Promise((resolve, reject) => {
       if (signal?.aborted) throw abortedConnecting(url, signal)
       let socket: WebSocket
       try {
@@ -86,6 +89,7 @@ export function webSocketConnect(maxPacket: number): Connect {
         })
       }
     })
+  }
 }
 
 /** Connects to a seller. */

@@ -5,9 +5,9 @@
 import { createServer, type Server } from 'node:http'
 import { Server as TlsServer } from 'node:tls'
 import { WebSocketServer } from 'ws'
-import { assertWhole } from '../../core/arguments.ts'
+import { assertArguments, integer, optional, rule, text } from '../../core/argument.ts'
 import { type AsyncCloseable, closes } from '../../core/dispose.ts'
-import { assertArgument, SluiceError } from '../../core/errors.ts'
+import { SluiceError } from '../../core/errors.ts'
 import { forStrangers } from '../../core/forStrangers.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Transport } from '../transport.ts'
@@ -49,13 +49,17 @@ export interface ListenerRules {
 /** Milliseconds of silence after which the system asks whether the other side is still there. */
 const KEEP_ALIVE = 30_000
 
+const optionRules = {
+  port: optional(integer(0, 65_535, 'number', 9000)),
+  host: optional(rule('an address to listen on, such as "127.0.0.1"', (value) => text(1).holds(value))),
+  path: optional(rule('a path such as "/shop"', (value) => typeof value === 'string' && value.startsWith('/'))),
+}
+
 /** Opens a WebSocket server. @throws `CONNECTION_FAILED` when the port is taken. */
 export async function listenWebSocket(rules: ListenerRules, options: ListenOptions): Promise<Listener> {
   const { serve, maxPacket, maxLinks = Infinity, farewell, log } = rules
+  assertArguments(options, optionRules, 'options')
   const { port = 0, host = '127.0.0.1', path } = options
-  assertWhole(port, 'port', { min: 0, max: 65_535, unit: 'a port', example: 9000 })
-  assertArgument(typeof host === 'string' && host !== '', 'host', 'an address to listen on, such as "127.0.0.1"')
-  assertArgument(path === undefined || (typeof path === 'string' && path.startsWith('/')), 'path', 'a path such as "/shop"')
   const http =
     options.server ??
     createServer((_request, response) => response.writeHead(426, { 'content-type': 'text/plain' }).end('This is a WebSocket.\n'))

@@ -3,11 +3,12 @@
  * @module
  */
 import { WebSocket, type RawData } from 'ws'
+import { assertArguments } from '../../core/argument.ts'
 import { SluiceError } from '../../core/errors.ts'
 import { forStrangers } from '../../core/forStrangers.ts'
 import { MAX_FRAME } from '../frame.ts'
 import { MAX_TEXT_TO_BUYER } from '../limits.ts'
-import { abortedConnecting, closeReasonText, HIGH_WATER_MARK, standardCode, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
+import { abortedConnecting, closeReasonText, connectRules, HIGH_WATER_MARK, standardCode, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
 
 /** Milliseconds for the other side to say goodbye, then the socket is destroyed: it may be a dead link. */
 const CLOSE_TIMEOUT = 3000
@@ -20,8 +21,10 @@ export const socketOptions: object = { closeTimeout: CLOSE_TIMEOUT }
  * costs more than it saves on data, and it leaks lengths.
  */
 export function webSocketConnect(maxPacket: number): Connect {
-  return (url, { signal }) =>
-    new Promise((resolve, reject) => {
+  return async (url, options = {}) => {
+    assertArguments({ url, ...options }, connectRules)
+    const { signal } = options
+    return new Promise((resolve, reject) => {
       if (signal?.aborted) throw abortedConnecting(url, signal)
       let socket: WebSocket
       try {
@@ -45,6 +48,7 @@ export function webSocketConnect(maxPacket: number): Connect {
         reject(new SluiceError('CONNECTION_FAILED', `could not connect to ${url}: ${cause.message}`, { details: { url }, cause }))
       })
     })
+  }
 }
 
 /** Connects to a seller. */
