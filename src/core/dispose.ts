@@ -14,6 +14,7 @@ declare global {
 
 /** What `await using` closes at the end of its block, by `close` or `stop`. */
 export interface AsyncCloseable {
+  /** Closes or stops it, as `close` or `stop` does. */
   [Symbol.asyncDispose](): Promise<void>
 }
 

@@ -10,7 +10,7 @@ const OPENING = new Set([91, 123])
 const CLOSING = new Set([93, 125])
 
 /** Levels of lists and objects that no message of ours needs. */
-export const MAX_NESTING = 64
+const MAX_NESTING = 64
 
 /** Whether a text, if it is JSON, has more levels of lists and objects. Takes the time of one look at the text. */
 export function nestsDeeper(text: string, levels = MAX_NESTING): boolean {

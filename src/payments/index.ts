@@ -15,6 +15,7 @@ export {
 export type { Evidence, OpenedOrder, Reclaimed, ReclaimOptions, SignalOptions } from './token/recovery.ts'
 export type { ChainLog } from '../core/chain/chainLog.ts'
 export type {
+  ContractCreation,
   PendingTransaction,
   Sender,
   SendOptions,

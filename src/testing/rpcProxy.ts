@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { type AsyncCloseable, stops } from '../core/dispose.ts'
 
 /** What comes with a status of HTTP. */
-interface RpcStatus {
+export interface RpcStatus {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** @default {} */
   readonly body?: string | undefined

@@ -50,7 +50,6 @@ import { NO_HASH, type ChannelMessage } from '../wire/messages.ts'
 
 import type { ChannelInfo, ChannelNode, ChannelNodeOptions } from '../channelNode.ts'
 
-
 /** Payments that may wait to be taken from {@link ChannelNode.incoming}. */
 const MAX_INCOMING = 10_000
 /** Milliseconds between two looks at what waits for something. */
