@@ -5,6 +5,7 @@
  */
 import type { HDNodeWallet } from 'ethers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { dataTradeContract } from '../../src/contracts/dataTrade.ts'
 import { dataTradeDigests, dataTradeDomain } from '../../src/contracts/typedData.ts'
 import { memoryStore } from '../../src/core/store/memoryStore.ts'
 import { alipayPayments, CNY, outTradeNo } from '../../src/payments/alipay.ts'
@@ -116,6 +117,15 @@ const changes: readonly [field: string, change: Partial<Payload<'order'>>][] = [
   ['form', { form: 'json' }],
   ['claims', { claims: true }],
 ]
+
+test('an order that its buyer has asked to close is not begun: it could be over before it is paid', async () => {
+  const { url } = await shopOf()
+  const account = fresh()
+  const buyer = await visitor(url, account)
+  const order = await buyer.create('item', { selection: { chunks: { first: 0, count: 8 } } })
+  await (await dataTradeContract(devnet.deployment.dataTrade, account).requestClose(order.order)).wait()
+  expect(await answer(buyer, 0, () => buyer.order(order))).toEqual({ code: 'ORDER_FINISHED', chunks: 0 })
+})
 
 describe.each(['token', 'alipay'] as const)('an order paid with %s', (kind) => {
   test('opens for what its id commits to alone', async () => {

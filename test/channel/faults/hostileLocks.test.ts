@@ -127,6 +127,18 @@ describe('a target', () => {
     await eventually('the lock gone', () => bob.node.channel(peer.channelId).partnerLocked === 0n)
   })
 
+  it('gives back parts of a payment that disagree about the whole of it', async () => {
+    const peers = [await peerOfBob(), await peerOfBob()] as const
+    const secrethash = secrethashOf(secretOf())
+    const part = { amount: 100n, expiry: (await timeOf()) + 600, secrethash, paymentId: toHex(secretOf()), initiator: peers[0].account }
+    peers[0].proof('lock', lockFor(peers[0], bob, { ...part, total: 200n }))
+    await eventually('the first part', () => bob.node.channel(peers[0].channelId).partnerLocked === 100n)
+    // By its own words, what is here is all of it.
+    peers[1].proof('lock', lockFor(peers[1], bob, { ...part, total: 100n }))
+    for (const peer of peers) expect(await peer.hears('fail')).toMatchObject({ code: 'PAYMENT_REFUSED', reporter: bob.account })
+    expect(peers.some(({ heard }) => heard.some(({ type }) => type === 'secretRequest'))).toBe(false)
+  })
+
   it('takes no zero secret: no contract would', async () => {
     const peer = await peerOfBob()
     const lock = lockFor(peer, bob, { amount: 100n, expiry: (await timeOf()) + 600, secrethash: secrethashOf(ZERO_32) })

@@ -54,7 +54,9 @@ beforeAll(async () => {
   snapshot = await devnet.snapshot()
   await devnet.provider.on('debug', (event: { action: string; payload?: unknown }) => {
     if (event.action !== 'sendRpcPayload') return
-    heads += [event.payload].flat().filter((call) => (call as { method: string }).method === 'eth_blockNumber').length
+    const methods = [event.payload].flat().map((call) => (call as { method: string }).method)
+    heads += methods.filter((method) => method === 'eth_blockNumber').length
+    if (methods.some((method) => method === 'eth_getBalance' || method === 'eth_estimateGas')) sendingAt = Date.now()
   })
 }, 60_000)
 afterEach(async () => {
@@ -80,6 +82,8 @@ const clock: Clock = {
 
 /** How often the newest block was asked for. */
 let heads = 0
+/** When something was last asked that only a sender asks. */
+let sendingAt = 0
 /** Waits until the chain was looked at some times more: what hasn't happened then, will not. */
 async function looks(count = 5): Promise<void> {
   for (const until = heads + count; heads < until; ) await systemClock.sleep(5)
@@ -397,7 +401,7 @@ describe('transfers', () => {
     await eventually(() => world.ends).toEqual([{ is: 'refused', item: due.item, reason: 'EXPIRATION_OUT_OF_RANGE' }])
     // The call is not sent any more when there is money again; one that was being sent just then has failed by now.
     await looks(20)
-    await clock.sleep(16_000) // for as long as a balance is asked for again, in case the node lags
+    while (Date.now() - sendingAt < 1_000) await systemClock.sleep(20)
     await devnet.provider.send('anvil_setBalance', [address, `0x${balanceBefore.toString(16)}`])
     const before = await sentBy(world)
     await clock.sleep(4000) // longer than a failed call waits
