@@ -18,7 +18,8 @@ async function taker() {
   const paid: PayRequest[] = []
   const transfers = { pay: async (request: PayRequest) => void paid.push(request) } as unknown as Transfers
   const links = { get: () => undefined }
-  const context = { links, clock: systemClock, log: silentLogger, account: account(4), knows: () => true } as unknown as NodeContext
+  const rest = { clock: systemClock, log: silentLogger, account: account(4), knows: () => true }
+  const context = { links, ...rest } as unknown as NodeContext
   const swaps = createSwaps(context, transfers, { accept: () => true, revealTimeout: 60 })
   const answers: object[] = []
   const link = { account: maker, send: (_type: string, fields: object) => answers.push(fields) } as unknown as Link

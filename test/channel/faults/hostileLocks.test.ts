@@ -130,7 +130,8 @@ describe('a target', () => {
   it('gives back parts of a payment that disagree about the whole of it', async () => {
     const peers = [await peerOfBob(), await peerOfBob()] as const
     const secrethash = secrethashOf(secretOf())
-    const part = { amount: 100n, expiry: (await timeOf()) + 600, secrethash, paymentId: toHex(secretOf()), initiator: peers[0].account }
+    const whole = { secrethash, paymentId: toHex(secretOf()), initiator: peers[0].account }
+    const part = { ...whole, amount: 100n, expiry: (await timeOf()) + 600 }
     peers[0].proof('lock', lockFor(peers[0], bob, { ...part, total: 200n }))
     await eventually('the first part', () => bob.node.channel(peers[0].channelId).partnerLocked === 100n)
     // By its own words, what is here is all of it.

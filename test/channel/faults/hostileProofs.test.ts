@@ -349,15 +349,15 @@ describe('a channel that ends', () => {
   })
 
   it.each([
-    ['a proof that is not its last', { nonce: 1 }],
-    ["a proof of Bob's that is not the last", { accepted: 1 }],
+    ['a proof that is not its last', { nonce: 1, accepted: 0 }],
+    ["a proof of Bob's that is not the last", { nonce: 0, accepted: 1 }],
   ])('is not closed together for %s: what is on its way would be lost', async (_what, wrong) => {
     peer.proof('payment', { amount: 100n, paymentId: paymentId() })
     await eventually('the payment', () => info().partnerCapacity === 900n)
     const validUntil = Math.floor(Date.now() / 1000) + 300
     const [balance1, balance2] = peer.account < bob.account ? [900n, 600n] : [600n, 900n]
     const right = { channelId: id, nonce: peer.side.nonce, accepted: 0, balance1, balance2, validUntil }
-    peer.send('closeRequest', { ...right, nonce: right.nonce + (wrong.nonce ?? 0), accepted: wrong.accepted ?? 0 })
+    peer.send('closeRequest', { ...right, nonce: right.nonce + wrong.nonce, accepted: wrong.accepted })
     expect(await peer.hears('refused')).toMatchObject({ channelId: id, request: 22, code: 'CHANNEL_BUSY' })
     peer.send('closeRequest', right)
     await peer.hears('closeConfirm')
