@@ -572,7 +572,9 @@ export function createLocks(
       for (const { channel: where, own: side, lock } of locks.all()) {
         if (where !== channel || side !== own || ((numbers >> BigInt(lock.index)) & 1n) === 0n) continue
         proofs.dropLock(channel, own, lock.index)
-        if (!own && isPublicInTime(lock) && isOurs(lock)) handlers.received(lock, channel, lock.amount)
+        // What was given back is no payment, however public its secret has become: its payer shows the word for it.
+        if (own || lock.givenBack || !isPublicInTime(lock)) continue
+        if (isOurs(lock)) handlers.received(lock, channel, lock.amount)
       }
     },
 

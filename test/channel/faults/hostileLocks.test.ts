@@ -140,6 +140,39 @@ describe('a target', () => {
     expect(peers.some(({ heard }) => heard.some(({ type }) => type === 'secretRequest'))).toBe(false)
   })
 
+  it('tells of no payment that it has given back, though its secret became public in time', async () => {
+    const peer = await peerOfBob()
+    const { channelId } = peer
+    const told: bigint[] = []
+    bob.node.events.on('received', ({ amount }) => void told.push(amount))
+    const secret = secretOf()
+    const expiry = (await timeOf()) + 30 // too soon for the target
+    const lock = lockFor(peer, bob, { amount: 77n, expiry, secrethash: secrethashOf(secret) })
+    peer.proof('lock', lock)
+    const { release } = await peer.hears('fail')
+    await (await registry(peer).registerSecrets([secret])).wait()
+    expect(Number(await registry(peer).revealedAt(lock.secrethash))).toBeLessThan(expiry)
+    peer.disconnect()
+    await bob.node.close(channelId, { how: 'alone' })
+    const contract = contractOf(village, peer.wallet)
+    await (await contract.registerReleases(peer.account, bob.account, [{ lock: leafHash(lock), signature: release }])).wait()
+    await passTime(601)
+    const unlocked = contract.filters.ChannelUnlocked(channelId)
+    await eventually('the settlement', () => bob.node.channel(channelId).phase === 'settled')
+    await eventually(
+      'the end of the lock',
+      async () => {
+        await village.devnet.mine()
+        return (await contract.queryFilter(unlocked)).length === 1
+      },
+      20_000,
+    )
+    expect((await contract.queryFilter(unlocked)).map(({ args }) => [args.toReceiver, args.toSender])).toEqual([[0n, 77n]])
+    await village.devnet.mine()
+    await bob.node.caughtUp()
+    expect(told).toEqual([])
+  }, 60_000)
+
   it('takes no zero secret: no contract would', async () => {
     const peer = await peerOfBob()
     const lock = lockFor(peer, bob, { amount: 100n, expiry: (await timeOf()) + 600, secrethash: secrethashOf(ZERO_32) })

@@ -194,7 +194,10 @@ export async function createWorld(setup: Setup, seed: number, theme?: World['the
       }),
     )
     who.running = true
-    who.node.events.on('received', ({ paymentId, from, amount }) => who.received.set(`${paymentId}/${from}`, amount))
+    who.node.events.on('received', ({ paymentId, from, amount }) => {
+      if (loud) console.log(`${who.name} has received ${amount} from ${short(from)}`)
+      who.received.set(`${paymentId}/${from}`, amount)
+    })
     who.node.events.on('streamed', ({ from, total }) => streamed(who, from, total))
   }
 
@@ -297,7 +300,10 @@ export async function createWorld(setup: Setup, seed: number, theme?: World['the
     seen: new Set(),
     trace,
     beforeBlock: async () => {},
-    note: (what) => void trace.push(what),
+    note(what) {
+      trace.push(what)
+      if (loud) console.log(`${world.now()} ${what}`)
+    },
     now: () => Math.floor(clock.now() / 1000),
     async flow() {
       for (let i = 0; i < 3; i++) await clock.step(25)
