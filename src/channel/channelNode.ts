@@ -131,7 +131,10 @@ export interface PaymentRequest extends Omit<PayRequest, 'tokenNetwork' | 'to' |
   readonly id?: string | undefined
 }
 
-/** A node of the payment channel network. */
+/**
+ * A node of the payment channel network. Its methods throw `BAD_ARGUMENT` that names what is wrong about an argument and shows
+ * a right one, and `STOPPED` after `stop`; `channels` and `channel` tell then how things stood.
+ */
 export interface ChannelNode extends AsyncCloseable {
   /** The account whose money it is, in lower case. */
   readonly account: Hex
@@ -142,9 +145,12 @@ export interface ChannelNode extends AsyncCloseable {
   /** Calls back with each block that counts. */
   readonly alarm: AlarmService
   /**
-   * Opens a channel with `partner`, and waits until both nodes have seen it. A partner that is linked is asked to consent
-   * first, which lets a watchtower look after the channel.
-   * @throws `PAIR_HAS_CHANNEL`, `INSUFFICIENT_FUNDS`, `PEER_REFUSED`, and what sending a transaction throws.
+   * Opens a channel with `partner`, and waits until it is confirmed; then up to 30 s for a partner that is linked to see the
+   * deposit. A partner that can be reached is asked to consent first, which lets a watchtower look after the channel; one that
+   * can't within 10 s gets the channel without having consented, and is linked when it comes.
+   * @throws `PAIR_HAS_CHANNEL`, `INSUFFICIENT_FUNDS`, `PEER_REFUSED`, `CHAIN_STALLED` when the transaction has left but the
+   * chain makes no blocks that would confirm it (after 60 s, or the stall timeout if that is shorter): the channel is there as
+   * soon as they come; and what sending a transaction throws.
    */
   open(request: OpenRequest): Promise<ChannelInfo>
   /** Opens several channels in one transaction, each as `open` does; partners that are linked are asked to consent. */
@@ -167,7 +173,8 @@ export interface ChannelNode extends AsyncCloseable {
    */
   withdraw(channelId: string, totalWithdraw: bigint, options?: OperationOptions): Promise<ChannelInfo>
   /**
-   * Pays. Resolves when the money is the target's for good.
+   * Pays. Resolves when the money is the target's for good. Where there is no way yet, it waits within its timeout for a
+   * partner that is being linked and for a deposit that the partner has not seen.
    * @throws `NO_ROUTE`, `CAPACITY_SHORT`, `FEE_TOO_HIGH`, `PARTNER_OFFLINE`, `PAYMENT_FAILED`, `PAYMENT_EXPIRED`,
    * `PAYMENT_ID_TAKEN`, `CHAIN_STALLED`, `TIMEOUT`, `ABORTED`: no money has moved. `PAYMENT_UNKNOWN` when the time is over or
    * the signal fires while it can no longer be stopped: paying the same id again waits for its end.

@@ -14,6 +14,7 @@ export type ErrorCode =
   // Waiting
   | 'ABORTED'
   | 'TIMEOUT'
+  | 'STOPPED'
   // Keys and signatures
   | 'BAD_SIGNATURE'
   | 'BAD_KEY'

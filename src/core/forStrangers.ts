@@ -21,6 +21,7 @@ const NEUTRAL: Readonly<Partial<Record<ErrorCode, string>>> = {
   RPC_FAILED: 'the chain cannot be asked at the moment; try again later',
   TIMEOUT: 'it took too long; try again later',
   ABORTED: 'it was ended before it was done',
+  STOPPED: 'it is no longer running',
 }
 
 /**

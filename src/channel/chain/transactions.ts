@@ -31,6 +31,8 @@ export interface TransactionsOptions {
 /** Options of each transaction. */
 export interface TransactionOptions {
   readonly signal?: AbortSignal | undefined
+  /** Called when it leaves. */
+  readonly onSent?: (() => void) | undefined
 }
 
 /** A channel to be opened. */
@@ -118,15 +120,18 @@ export async function createTransactions(options: TransactionsOptions): Promise<
     to: Hex,
     data: string,
     label: string,
-    more: { value?: bigint; key?: string; signal?: AbortSignal | undefined } = {},
-  ): Promise<SentReceipt> => sender.send({ to, data, value: more.value }, { label, key: more.key, signal: more.signal })
+    more: TransactionOptions & { readonly value?: bigint; readonly key?: string } = {},
+  ): Promise<SentReceipt> => {
+    const { value, key, signal, onSent } = more
+    return sender.send({ to, data, value }, { label, key, signal, onSent })
+  }
 
   /** Sends what the chain lacks: what was sent for it before has failed, or a reorganisation has undone it. */
   const callAgain = async (
     to: Hex,
     data: string,
     label: string,
-    more: { key: string; signal?: AbortSignal | undefined },
+    more: TransactionOptions & { readonly key: string },
   ): Promise<SentReceipt> => {
     if (sender.find(more.key)?.done) await sender.forget(more.key)
     return call(to, data, label, more)
@@ -138,13 +143,13 @@ export async function createTransactions(options: TransactionsOptions): Promise<
     data: string,
     label: string,
     amount: bigint,
-    signal: AbortSignal | undefined,
+    waiting: TransactionOptions,
   ): Promise<SentReceipt> => {
     const { token } = networks.get(network)!
     const isEth = BigInt(token) === 0n
-    const pay = (): Promise<SentReceipt> => call(network, data, label, { value: isEth ? amount : 0n, signal })
+    const pay = (): Promise<SentReceipt> => call(network, data, label, { ...waiting, value: isEth ? amount : 0n })
     if (isEth || amount === 0n) return pay()
-    return allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', signal }, pay)
+    return allow({ provider, rpc, sender, spender: network, token, amount, label: 'approve deposit', ...waiting }, pay)
   }
 
   const isRegistered = async (secretRegistry: Hex, secrets: readonly Uint8Array[]): Promise<boolean> => {
@@ -166,34 +171,32 @@ export async function createTransactions(options: TransactionsOptions): Promise<
   const together = (calls: readonly string[]): string => (calls.length === 1 ? calls[0]! : encode('batch', [calls]))
 
   return {
-    open: (network, opening, { signal } = {}) =>
-      payIn(network, together(openCalls(opening)), 'open channel', opening.deposit, signal),
-    openMany: (network, openings, { signal } = {}) => {
+    open: (network, opening, waiting = {}) =>
+      payIn(network, together(openCalls(opening)), 'open channel', opening.deposit, waiting),
+    openMany: (network, openings, waiting = {}) => {
       const total = openings.reduce((sum, { deposit }) => sum + deposit, 0n)
-      return payIn(network, encode('batch', [openings.flatMap(openCalls)]), `open ${openings.length} channels`, total, signal)
+      return payIn(network, encode('batch', [openings.flatMap(openCalls)]), `open ${openings.length} channels`, total, waiting)
     },
-    deposit: (network, partner, totalDeposit, more, { signal, sessionKey } = {}) => {
+    deposit: (network, partner, totalDeposit, more, { sessionKey, ...waiting } = {}) => {
       const paying = encode('deposit', [sender.address, partner, totalDeposit])
       const calls = sessionKey ? [keyCall(partner, sessionKey), paying] : [paying]
-      return payIn(network, together(calls), 'deposit', more, signal)
+      return payIn(network, together(calls), 'deposit', more, waiting)
     },
     addSessionKey: (network, channelId, partner, sessionKey) =>
       callAgain(network, keyCall(partner, sessionKey), 'register session key', { key: `session/${channelId}/${sessionKey}` }),
-    withdraw: (network, partner, totalWithdraw, validUntil, partnerSignature, { signal } = {}) =>
+    withdraw: (network, partner, totalWithdraw, validUntil, partnerSignature, waiting = {}) =>
       call(
         network,
         encode('withdraw', [sender.address, partner, totalWithdraw, validUntil, '0x', partnerSignature]),
         'withdraw',
-        { signal },
+        waiting,
       ),
-    closeCooperatively: (network, participants, balances, validUntil, signatures, { signal } = {}) =>
-      call(network, encode('closeCooperatively', [...participants, ...balances, validUntil, ...signatures]), 'close together', {
-        signal,
-      }),
-    close: (network, channelId, partner, proof, { signal } = {}) =>
+    closeCooperatively: (network, participants, balances, validUntil, signatures, waiting = {}) =>
+      call(network, encode('closeCooperatively', [...participants, ...balances, validUntil, ...signatures]), 'close together', waiting),
+    close: (network, channelId, partner, proof, waiting = {}) =>
       callAgain(network, encode('close', [sender.address, partner, proof, '0x']), 'close channel', {
         key: `close/${channelId}`,
-        signal,
+        ...waiting,
       }),
     update: (network, channelId, closer, { fromPartner, fromCloser }, proof) =>
       callAgain(
@@ -207,10 +210,10 @@ export async function createTransactions(options: TransactionsOptions): Promise<
       ),
     registerReleases: (network, partner, releases) =>
       call(network, encode('registerReleases', [sender.address, partner, releases]), 'register releases'),
-    settle: (network, channelId, closer, partner, { fromPartner, fromCloser }, { signal } = {}) =>
+    settle: (network, channelId, closer, partner, { fromPartner, fromCloser }, waiting = {}) =>
       callAgain(network, encode('settle', [closer, partner, fromPartner, fromCloser]), 'settle channel', {
         key: `settle/${channelId}`,
-        signal,
+        ...waiting,
       }),
     unlock: (network, [from, to], epoch, locked, other, locks) =>
       call(network, encode('unlock', [from, to, epoch, locked, other, locks]), 'unlock'),

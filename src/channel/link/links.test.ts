@@ -585,9 +585,68 @@ describe('createLinks', () => {
       expect((await host.links.connect(three.account)).open).toBe(true)
       await settle()
       expect([one.lost, two.lost]).toEqual([[], [{ code: 1013, reason: 'makes room for a partner' }]])
-      host.links.keep(three.account)
-      await expect(host.links.connect(two.account)).rejects.toMatchObject({ code: 'PARTNER_OFFLINE', cause: { code: 'OVERLOADED' } })
+      await expect(two.links.connect(host.account)).rejects.toMatchObject({ code: 'PARTNER_OFFLINE' }) // two is a stranger to it
       stop()
+    })
+
+    it('ends the link with the least at stake for a partner with more, kept or not, and never for one with less', async () => {
+      const [network, book, clock] = [memoryPeerNetwork(), new Map<Hex, readonly string[]>(), createManualClock(1_000_000)]
+      const standings = new Map<Hex, number>()
+      const host = createNode(network.peer('ws://host'), book, { clock, maxLinks: 3, standings: () => standings })
+      const names = ['rich', 'poor', 'quiet', 'busy', 'late'] as const
+      const [rich, poor, quiet, busy, late] = names.map((name) => createNode(network.peer(`ws://${name}`), book, { clock })) as [
+        Node, Node, Node, Node, Node
+      ]
+      standings.set(rich.account, 0).set(poor.account, 1)
+      // Whoever opens a channel is kept: that costs no money.
+      await Promise.all([busy, quiet].map(({ links }) => links.connect(host.account)))
+      for (const { account } of [quiet, busy]) host.links.keep(account)
+      await late.links.connect(host.account)
+      await clock.advance(1)
+      for (const node of [busy, late]) node.links.get(host.account)!.send('processed', { channelId, nonce: 1 })
+      await settle()
+      await poor.links.connect(host.account) // of those that it keeps none has to go yet
+      expect([busy.lost.length, quiet.lost.length, late.lost.length]).toEqual([0, 0, 1])
+      await rich.links.connect(host.account)
+      expect([busy.lost.length, quiet.lost.length, poor.lost.length]).toEqual([0, 1, 0])
+      standings.set(late.account, 2)
+      await late.links.connect(host.account)
+      expect([busy.lost.length, poor.lost.length]).toEqual([1, 0])
+      standings.set(busy.account, 3)
+      await expect(busy.links.connect(host.account)).rejects.toMatchObject({ code: 'PARTNER_OFFLINE', cause: { details: { closeCode: 1013 } } })
+      standings.set(busy.account, 1.5)
+      await busy.links.connect(host.account)
+      expect([rich.lost.length, poor.lost.length, late.lost.length]).toEqual([0, 0, 2])
+      expect(rich.links.get(host.account)?.open).toBe(true)
+    })
+
+    it('ends handshakes of the address with the most of them: one that sends hundreds shuts nobody out', async () => {
+      const clock = createManualClock(1_000_000)
+      const terms = createTerms({ clock })
+      let accept = (_transport: Transport): void => {}
+      const transport: PeerTransport = { endpoint: undefined, accept: (taken) => void (accept = taken), connect: () => Promise.reject(new Error('nobody')), close: async () => {} }
+      const links = createLinks({ ...terms, transport, find: async () => [] })
+      const ended = new Map<string, CloseReason>()
+      const arrive = (peer: string): void => {
+        const [here, there] = memoryTransportPair()
+        void listenTo(there).closed.then((reason) => ended.set(peer, reason))
+        accept(Object.assign(Object.create(here) as Transport, { peer }))
+      }
+      arrive('10.0.0.1:1')
+      for (let i = 0; i < 3 * MOST_HANDSHAKES; i++) {
+        if (i % 50 === 0) await clock.advance(1000)
+        arrive(`10.6.6.6:${i}`)
+      }
+      await settle()
+      expect(ended.size).toBe(2 * MOST_HANDSHAKES + 1)
+      expect(ended.has('10.0.0.1:1')).toBe(false)
+      await clock.advance(1000)
+      for (let i = 1000; i < 1000 + 2 * HANDSHAKES_PER_SECOND; i++) arrive(`10.6.6.6:${i}`)
+      arrive('10.0.0.2:1')
+      await settle()
+      expect(ended.get(`10.6.6.6:${1000 + HANDSHAKES_PER_SECOND}`)).toEqual({ code: 1013, reason: 'too many handshakes' })
+      expect(ended.has('10.0.0.2:1')).toBe(false)
+      await links.close()
     })
 
     it('ends the oldest of too many handshakes at once, and lets an honest one through', async () => {

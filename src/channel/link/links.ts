@@ -20,10 +20,17 @@ import type { ChannelMessage } from '../wire/messages.ts'
 import { handshake, HANDSHAKE_TIMEOUT, type HandshakeTerms, type SecuredTransport } from './handshake.ts'
 import { closeOf, createLink, type Link, type OwnedLink } from './link.ts'
 
-/** Handshakes that others began and that are under way at once; one more ends the oldest with 1013. */
+/**
+ * Handshakes that others began and that are under way at once; one more ends the oldest of the address that has the most of
+ * them, with 1013.
+ */
 export const MOST_HANDSHAKES = 64
-/** Handshakes that others may begin within a second; further ones close with 1013. */
+/** Handshakes that others may begin within a second; further ones close with 1013, but for the first of each address. */
 export const HANDSHAKES_PER_SECOND = 100
+/** The same with those first ones: a handshake costs signatures, whoever begins it. */
+const ADDRESSES_PER_SECOND = 4 * HANDSHAKES_PER_SECOND
+/** Attempts in a row that a kept account may fail before it counts as away. */
+const MOST_FAILURES = 3
 /** Endpoints of one account that are tried. */
 const MOST_ENDPOINTS = 8
 /** Milliseconds that looking for them may take. */
@@ -40,8 +47,10 @@ export interface LinksOptions extends HandshakeTerms {
   readonly find: (account: Hex, options: { readonly signal: AbortSignal }) => Promise<readonly string[]>
   /** @default silent */
   readonly log?: Logger | undefined
-  /** Accounts that are linked at once. Where there are more, those that are kept or dialled come first. @default 256 */
+  /** Accounts that are linked at once. Where there are more, those with the better standing come first. @default 256 */
   readonly maxLinks?: number | undefined
+  /** The standing of the accounts with which money is at stake, 0 the best; without money there is none. @default none has any */
+  readonly standings?: (() => ReadonlyMap<Hex, number>) | undefined
 }
 
 /** See {@link createLinks}. */
@@ -56,6 +65,8 @@ export interface Links {
   connect(account: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Link>
   /** Opens the link to an account again whenever it is lost, until the returned function is called. */
   keep(account: string): () => void
+  /** Whether the link to a kept account is about to come: it has none, and has not failed to be reached several times. */
+  expects(account: string): boolean
   /** Calls `handler` with every new link, after `onLost` with the one that it replaces. */
   onLink(handler: (link: Link) => void): () => void
   /** Calls `handler` once for every link that `onLink` told of. */
@@ -88,6 +99,8 @@ interface Candidate {
 /** What is known of an account while anything to it is open. */
 interface Peer {
   readonly account: Hex
+  /** When it last said something, in milliseconds. */
+  heardAt: number
   active: OwnedLink | undefined
   /** The number of the last choice, and the run of the node whose number it is. */
   generation: number
@@ -101,17 +114,20 @@ interface Attempt {
   readonly found: (link: Link) => void
   readonly stop: AbortController
   callers: number
+  /** Those of them that this node itself has sent: to whoever they go, the link is wanted. */
+  askers: number
 }
 
 /** Creates the links of a node, and takes those that others open. */
 export function createLinks(options: LinksOptions): Links {
   const { identity, transport: network, find, clock = systemClock, log = silentLogger, maxLinks = 256 } = options
+  const { standings = () => new Map<Hex, number>() } = options
   const own = identity.account
   const peers = new Map<Hex, Peer>()
   const attempts = new Map<Hex, Attempt>()
-  const kept = new Map<Hex, { keepers: number; readonly stop: AbortController }>()
+  const kept = new Map<Hex, { keepers: number; failures: number; readonly stop: AbortController }>()
   /** Of the transports that others opened, the oldest first. */
-  const handshakes = new Set<AbortController>()
+  const handshakes = new Map<AbortController, string>()
   const messageHandlers = new Set<(link: Link, message: ChannelMessage) => unknown>()
   const events = createEmitter<{
     link: Link
@@ -121,7 +137,7 @@ export function createLinks(options: LinksOptions): Links {
   const over = new AbortController()
   const tasks = new Set<Promise<unknown>>()
   let choices = 0
-  let second = { began: -Infinity, handshakes: 0 }
+  let second = { began: -Infinity, handshakes: 0, hosts: new Set<string>() }
 
   /** Lets {@link Links.close} wait for it. */
   const track = (task: Promise<unknown>): void => {
@@ -131,26 +147,32 @@ export function createLinks(options: LinksOptions): Links {
 
   // ------------------------------------------------------------------------------------------------- one link of several
 
-  const isWanted = (account: Hex): boolean => kept.has(account) || attempts.has(account)
-
-  /** Ends the oldest link that nobody here asked for. */
-  const makeRoom = (): boolean => {
+  /**
+   * Ends the link that is worth the least, if that is less than the one to `account`: of those without money at stake, which
+   * anybody can have, one that is not kept first, the idlest of them. @returns false if there is none.
+   */
+  const makeRoom = (account: Hex): boolean => {
+    const known = standings()
+    const standingOf = (of: Hex): number => ((attempts.get(of)?.askers ?? 0) > 0 ? -1 : (known.get(of) ?? Infinity))
+    const rank = (peer: Peer): readonly number[] => [standingOf(peer.account), kept.has(peer.account) ? 0 : 1, -peer.heardAt]
+    let least: { readonly peer: Peer; readonly rank: readonly number[] } | undefined
     for (const peer of peers.values()) {
-      if (isWanted(peer.account)) continue
-      for (const link of linksOf(peer)) link.close(1013, 'makes room for a partner')
-      return true
+      const its = rank(peer)
+      if (!least || isBehind(its, least.rank)) least = { peer, rank: its }
     }
-    return false
+    if (!least || standingOf(account) >= standingOf(least.peer.account)) return false
+    for (const link of linksOf(least.peer)) link.close(1013, 'makes room for a partner')
+    return true
   }
 
   /** @throws `OVERLOADED` */
   const peerOf = (account: Hex): Peer => {
     let peer = peers.get(account)
     if (peer) return peer
-    if (peers.size >= maxLinks && !(isWanted(account) && makeRoom())) {
+    if (peers.size >= maxLinks && !makeRoom(account)) {
       throw new SluiceError('OVERLOADED', `${maxLinks} accounts are linked already`, { details: { maxLinks } })
     }
-    peer = { account, active: undefined, generation: 0, instance: undefined, candidates: new Set() }
+    peer = { account, heardAt: clock.now(), active: undefined, generation: 0, instance: undefined, candidates: new Set() }
     peers.set(account, peer)
     return peer
   }
@@ -166,7 +188,10 @@ export function createLinks(options: LinksOptions): Links {
       secured,
       {
         ready: (generation) => onReady(peer, candidate, generation),
-        message: (message) => deliver(link, message),
+        message: (message) => {
+          peer.heardAt = clock.now()
+          return deliver(link, message)
+        },
         ended: (reason) => {
           peer.candidates.delete(candidate)
           refused(lostLink(account, reason))
@@ -258,6 +283,7 @@ export function createLinks(options: LinksOptions): Links {
     dialled: boolean,
     expected: Hex | undefined,
     signal: AbortSignal,
+    hastened?: () => void,
   ): Promise<Link> => {
     let secured: SecuredTransport
     let peer: Peer
@@ -265,6 +291,8 @@ export function createLinks(options: LinksOptions): Links {
       secured = await handshake(transport, options, { dialled, expected, signal })
       throwIfAborted(signal)
       peer = peerOf(secured.account)
+      // It has shown whose it is: strangers who come by the hundred don't push it out.
+      if (standings().has(secured.account)) hastened?.()
     } catch (error) {
       transport.close(...closeOf(error))
       throw error
@@ -276,19 +304,22 @@ export function createLinks(options: LinksOptions): Links {
 
   network.accept((transport) => {
     if (over.signal.aborted) return transport.close(...CLOSING)
+    const host = transport.peer.replace(/:\d+$/, '')
     const now = clock.now()
-    if (Math.abs(now - second.began) >= 1000) second = { began: now, handshakes: 0 }
-    if (++second.handshakes > HANDSHAKES_PER_SECOND) return transport.close(1013, 'too many handshakes')
+    if (Math.abs(now - second.began) >= 1000) second = { began: now, handshakes: 0, hosts: new Set() }
+    const most = second.hosts.has(host) ? HANDSHAKES_PER_SECOND : ADDRESSES_PER_SECOND
+    second.hosts.add(host)
+    if (++second.handshakes > most) return transport.close(1013, 'too many handshakes')
     if (handshakes.size >= MOST_HANDSHAKES) {
-      // An honest one takes a moment; the oldest is the least likely to be one.
-      const oldest = handshakes.values().next().value!
+      // An honest one takes a moment, and comes alone.
+      const oldest = oldestOfMost(handshakes)
       handshakes.delete(oldest)
       oldest.abort(new SluiceError('OVERLOADED', 'too many handshakes'))
     }
     const stop = new AbortController()
-    handshakes.add(stop)
+    handshakes.set(stop, host)
     track(
-      establish(transport, false, undefined, stop.signal)
+      establish(transport, false, undefined, stop.signal, () => handshakes.delete(stop))
         .catch((error: unknown) => log.debug('no link', { peer: transport.peer, error: String(error) }))
         .finally(() => handshakes.delete(stop)),
     )
@@ -332,22 +363,23 @@ export function createLinks(options: LinksOptions): Links {
       if (attempts.get(account)?.stop === stop) attempts.delete(account)
     })
     track(link)
-    const begun = { link, found, stop, callers: 0 }
+    const begun = { link, found, stop, callers: 0, askers: 0 }
     attempts.set(account, begun)
     return begun
   }
 
-  const connect: Links['connect'] = async (name, { signal } = {}) => {
-    const account = accountOf(name)
-    assertArgument(account !== own, 'account', 'of another node')
+  const connect = async (account: Hex, signal: AbortSignal | undefined, isAsked: boolean): Promise<Link> => {
     const active = peers.get(account)?.active
     if (active) return active
     throwIfAborted(over.signal, `connecting to ${account}`)
     const shared = attempts.get(account) ?? attempt(account)
+    const asks = isAsked ? 1 : 0
     shared.callers++
+    shared.askers += asks
     try {
       return await withDeadline({ what: `connecting to ${account}`, signal, clock }, () => shared.link)
     } finally {
+      shared.askers -= asks
       if (--shared.callers === 0) {
         shared.stop.abort()
         if (attempts.get(account) === shared) attempts.delete(account)
@@ -355,18 +387,21 @@ export function createLinks(options: LinksOptions): Links {
     }
   }
 
-  const keepAlive = async (account: Hex, signal: AbortSignal): Promise<void> => {
-    for (let failures = 0; ; ) {
+  const keepAlive = async (account: Hex, entry: { failures: number; readonly stop: AbortController }): Promise<void> => {
+    const { signal } = entry.stop
+    for (let pauses = 0; ; ) {
       try {
-        const link = await connect(account, { signal })
+        const link = await connect(account, signal, false)
+        entry.failures = 0
         const since = clock.now()
         await lossOf(link, signal)
-        if (clock.now() - since >= STABLE) failures = 0
+        if (clock.now() - since >= STABLE) pauses = 0
       } catch (error) {
         throwIfAborted(signal)
+        entry.failures++
         log.debug('a partner is not reached', { account, error: String(error) })
       }
-      await clock.sleep(backoff(++failures, { maxDelay: LONGEST_PAUSE }), signal)
+      await clock.sleep(backoff(++pauses, { maxDelay: LONGEST_PAUSE }), signal)
     }
   }
 
@@ -388,15 +423,24 @@ export function createLinks(options: LinksOptions): Links {
 
   return {
     get: (account) => peers.get(accountOf(account))?.active,
-    connect,
+    connect: async (name, { signal } = {}) => {
+      const account = accountOf(name)
+      assertArgument(account !== own, 'account', 'of another node')
+      return connect(account, signal, true)
+    },
+    expects: (name) => {
+      const account = accountOf(name)
+      const entry = kept.get(account)
+      return entry !== undefined && entry.failures < MOST_FAILURES && !peers.get(account)?.active
+    },
     keep: (name) => {
       const account = accountOf(name)
       assertArgument(account !== own, 'account', 'of another node')
       let entry = kept.get(account)
       if (!entry) {
-        entry = { keepers: 0, stop: new AbortController() }
+        entry = { keepers: 0, failures: 0, stop: new AbortController() }
         kept.set(account, entry)
-        if (!over.signal.aborted) track(keepAlive(account, entry.stop.signal))
+        if (!over.signal.aborted) track(keepAlive(account, entry))
       }
       const mine = entry
       mine.keepers++
@@ -418,7 +462,7 @@ export function createLinks(options: LinksOptions): Links {
     onConflict: (handler) => events.on('conflict', ({ account, instance }) => handler(account, instance)),
     close: async () => {
       over.abort()
-      for (const stop of handshakes) stop.abort()
+      for (const stop of handshakes.keys()) stop.abort()
       for (const { stop } of [...kept.values(), ...attempts.values()]) stop.abort()
       for (const peer of [...peers.values()]) for (const link of linksOf(peer)) link.close(...CLOSING)
       while (tasks.size > 0) await Promise.all(tasks)
@@ -427,6 +471,20 @@ export function createLinks(options: LinksOptions): Links {
 }
 
 const CLOSING = [1001, 'the node is closing'] as const
+
+/** Whether the first of two ranks is behind the second, by the first number in which they differ. */
+function isBehind(one: readonly number[], other: readonly number[]): boolean {
+  const at = one.findIndex((value, i) => value !== other[i])
+  return at >= 0 && one[at]! > other[at]!
+}
+
+/** The oldest of the handshakes of that address which has the most of them. */
+function oldestOfMost(handshakes: ReadonlyMap<AbortController, string>): AbortController {
+  const counts = new Map<string, number>()
+  for (const host of handshakes.values()) counts.set(host, (counts.get(host) ?? 0) + 1)
+  const most = Math.max(...counts.values())
+  return [...handshakes].find(([, host]) => counts.get(host) === most)![0]
+}
 
 function linksOf(peer: Peer): readonly Link[] {
   return [...[...peer.candidates].map(({ link }) => link), ...(peer.active ? [peer.active] : [])]

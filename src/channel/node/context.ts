@@ -45,6 +45,8 @@ export interface NodeContext {
   keepFirstProof(channelId: Hex, proof: FirstProof): void
   /** Secret bytes that this node shows whoever opens a channel with it. */
   watchOf(channelId: Hex): Uint8Array
+  /** @throws `STOPPED` */
+  assertRunning(): void
 }
 
 /** What time it is on chain, in Unix seconds. */

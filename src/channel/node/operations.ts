@@ -6,9 +6,10 @@
 import type { Signer } from 'ethers'
 import type { Hex } from '../../core/bytes.ts'
 import type { TransactionCall } from '../../core/chain/sender.ts'
-import { withDeadline } from '../../core/deadline.ts'
+import { throwIfAborted, withDeadline } from '../../core/deadline.ts'
 import { assertArgument, isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { BlockchainService } from '../chain/blockchainService.ts'
+import type { Opening } from '../chain/transactions.ts'
 import type { Agreements } from './agreements.ts'
 import { channelIdOf, type Channel } from './channel.ts'
 import { noChannel, type ChainState } from './chainState.ts'
@@ -70,14 +71,23 @@ export interface OperationParts {
   fold(channel: Channel): Promise<void>
   /** The node's token network if none is named. @throws `BAD_ARGUMENT` */
   only(tokenNetwork: string | undefined): Hex
+  /** How deep a block must lie to count. */
+  readonly confirmations: number
+  /** Milliseconds without a new block after which confirmations are no longer waited for. */
+  readonly patience: number
 }
 
 /** Milliseconds to wait for a partner to see a deposit. */
 const SEEN_TIMEOUT = 30_000
+/** Milliseconds to look for a partner that is to consent to a channel. */
+const REACH_TIMEOUT = 10_000
+/** Milliseconds between two looks at what an operation waits for, and at the newest block. */
+const LOOK = 20
+const LOOK_AT_HEAD = 1_000
 
 /** Creates what a node does on chain. */
 export function createOperations(parts: OperationParts): Operations {
-  const { context, chain, signer, proofs, chainState, agreements, fold, only } = parts
+  const { context, chain, signer, proofs, chainState, agreements, fold, only, confirmations, patience } = parts
   const { account, sessionKey, channels, clock, journal, links, log } = context
 
   const find = (channelId: string): Channel => {
@@ -92,10 +102,13 @@ export function createOperations(parts: OperationParts): Operations {
     const shown = await chain.channel(at, partner)
     const link =
       links.get(partner) ??
-      (await links.connect(partner, { signal }).catch((error: unknown) => {
+      (await withDeadline({ what: `a link to ${partner}`, ms: REACH_TIMEOUT, signal, clock }, (stop) =>
+        links.connect(partner, { signal: stop }),
+      ).catch((error: unknown) => {
         if (isSluiceError(error, 'ABORTED')) throw error
         return undefined // opened without its consent then
       }))
+    context.assertRunning()
     const channelId = channelIdOf(at, account, partner, Number(shown.epoch) + 1)
     // While the pair has a channel there is nothing to consent to: the transaction will say so.
     const free = shown.state !== 1n && shown.state !== 2n
@@ -103,25 +116,83 @@ export function createOperations(parts: OperationParts): Operations {
     return { partner, channelId, consent }
   }
 
-  /** Waits until both nodes have seen a channel. */
-  async function opened(channelId: Hex, deposit: bigint, signal: AbortSignal | undefined): Promise<Channel> {
-    await until('confirmation of the channel', () => (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit, signal)
-    const channel = channels.get(channelId)!
-    await seen(channel, deposit, signal)
-    return channel
+  /** Waits until both nodes have seen each of some channels. */
+  async function opened(
+    ones: readonly { readonly channelId: Hex; readonly deposit: bigint }[],
+    signal: AbortSignal | undefined,
+  ): Promise<Channel[]> {
+    const isHere = ({ channelId, deposit }: (typeof ones)[number]): boolean =>
+      (channels.get(channelId)?.ownDeposit ?? -1n) >= deposit
+    await until('confirmation of the channel', () => ones.every(isHere), signal)
+    const deposits = ones.map(({ channelId, deposit }) => ({ channel: channels.get(channelId)!, deposit }))
+    await seen(deposits, signal)
+    return deposits.map(({ channel }) => channel)
   }
 
   /** Waits until something about a channel holds, or the time is over. */
   const until = (what: string, holds: () => boolean, signal: AbortSignal | undefined, ms?: number): Promise<void> =>
     withDeadline({ what, ms, signal, clock }, async (ended) => {
-      while (!holds() && !ended.aborted) await clock.sleep(20, ended).catch(() => {})
+      while (!holds() && !ended.aborted) {
+        context.assertRunning()
+        await clock.sleep(LOOK, ended).catch(() => {})
+      }
     })
 
-  /** Waits until the partner has seen our deposit, if it is there: before, it can't be spent. */
-  const seen = (channel: Channel, deposit: bigint, signal: AbortSignal | undefined): Promise<void> =>
+  /**
+   * Runs what sends a transaction and waits for what it brings about, while the chain makes blocks.
+   * @throws `CHAIN_STALLED` when it makes none after the transaction has left: confirmations would never come.
+   */
+  async function through<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    run: (waiting: { readonly signal: AbortSignal; readonly onSent: () => void }) => Promise<T>,
+  ): Promise<T> {
+    throwIfAborted(signal, what)
+    const stop = new AbortController()
+    const onAbort = (): void => stop.abort(signal?.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    let hasLeft = false
+    const watching = new AbortController()
+    const standstill = new Promise<never>((_, reject) => {
+      let head = -1
+      let since = clock.now()
+      const look = async (): Promise<void> => {
+        for (;;) {
+          await clock.sleep(LOOK_AT_HEAD, watching.signal)
+          const newest = await chain.head().catch(() => undefined)
+          if (!hasLeft || newest === undefined || newest !== head) since = clock.now()
+          head = newest ?? head
+          if (clock.now() - since < patience) continue
+          const seconds = Math.floor((clock.now() - since) / 1000)
+          return reject(
+            new SluiceError(
+              'CHAIN_STALLED',
+              `${what} was sent, but no block has come for ${seconds} s, and ${confirmations} confirmations are waited for: on a ` +
+                'chain that makes blocks only with transactions set confirmations to 1; else it goes on as soon as blocks come',
+              { details: { confirmations, seconds } },
+            ),
+          )
+        }
+      }
+      look().catch(() => {}) // called off below
+    })
+    try {
+      return await Promise.race([run({ signal: stop.signal, onSent: () => (hasLeft = true) }), standstill])
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+      watching.abort('over')
+      stop.abort('over')
+    }
+  }
+
+  /** Waits until each partner that is there has seen our deposit: before, it can't be spent. */
+  const seen = (
+    deposits: readonly { readonly channel: Channel; readonly deposit: bigint }[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> =>
     until(
       'confirmation of the partner',
-      () => channel.seenDeposit >= deposit || !links.get(channel.partner),
+      () => deposits.every(({ channel, deposit }) => channel.seenDeposit >= deposit || !links.get(channel.partner)),
       signal,
       SEEN_TIMEOUT,
     ).catch((error: unknown) => {
@@ -146,17 +217,28 @@ export function createOperations(parts: OperationParts): Operations {
     async open({ partner, deposit = 0n, tokenNetwork, signal }) {
       const at = only(tokenNetwork)
       const opening = await prepareOpening(at, partner, signal)
-      await (await chain.transactions()).open(at, { ...opening, deposit, sessionKey }, { signal })
-      return opened(opening.channelId, deposit, signal)
+      return through('opening the channel', signal, async (waiting) => {
+        await (await chain.transactions()).open(at, { ...opening, deposit, sessionKey }, waiting)
+        return (await opened([{ channelId: opening.channelId, deposit }], waiting.signal))[0]!
+      })
     },
 
     async openMany({ channels: wanted, tokenNetwork, signal }) {
       const at = only(tokenNetwork)
-      const openings = []
-      for (const { partner, deposit = 0n } of wanted)
-        openings.push({ ...(await prepareOpening(at, partner, signal)), deposit, sessionKey })
-      await (await chain.transactions()).openMany(at, openings, { signal })
-      return Promise.all(openings.map(({ channelId, deposit }) => opened(channelId, deposit, signal)))
+      const openings: Opening[] = []
+      const ids: Hex[] = []
+      for (const { partner, deposit = 0n } of wanted) {
+        const { channelId, ...opening } = await prepareOpening(at, partner, signal)
+        openings.push({ ...opening, deposit, sessionKey })
+        ids.push(channelId)
+      }
+      return through('opening the channels', signal, async (waiting) => {
+        await (await chain.transactions()).openMany(at, openings, waiting)
+        return opened(
+          openings.map(({ deposit }, i) => ({ channelId: ids[i]!, deposit })),
+          waiting.signal,
+        )
+      })
     },
 
     relayable: {
@@ -181,20 +263,23 @@ export function createOperations(parts: OperationParts): Operations {
       assertWayOut(channel)
       const key = context.counts(channel) ? undefined : sessionKey
       const sending = await chain.transactions()
-      await sending.deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { signal, sessionKey: key })
-      await until('confirmation of the deposit', () => channel.ownDeposit >= totalDeposit, signal)
-      await seen(channel, totalDeposit, signal)
-      return channel
+      return through('the deposit', signal, async (waiting) => {
+        await sending.deposit(channel.tokenNetwork, channel.partner, totalDeposit, more, { ...waiting, sessionKey: key })
+        await until('confirmation of the deposit', () => channel.ownDeposit >= totalDeposit, waiting.signal)
+        await seen([{ channel, deposit: totalDeposit }], waiting.signal)
+        return channel
+      })
     },
 
     async withdraw(channelId, totalWithdraw, { signal } = {}) {
       const channel = find(channelId)
       const { validUntil, signature } = await (await agreements()).withdraw(channel, totalWithdraw, signal)
-      await (
-        await chain.transactions()
-      ).withdraw(channel.tokenNetwork, channel.partner, totalWithdraw, validUntil, signature, { signal })
-      await until('confirmation of the withdrawal', () => channel.ownWithdrawn >= totalWithdraw, signal)
-      return channel
+      const sending = await chain.transactions()
+      return through('the withdrawal', signal, async (waiting) => {
+        await sending.withdraw(channel.tokenNetwork, channel.partner, totalWithdraw, validUntil, signature, waiting)
+        await until('confirmation of the withdrawal', () => channel.ownWithdrawn >= totalWithdraw, waiting.signal)
+        return channel
+      })
     },
 
     async close(channelId, { how, signal } = {}) {
@@ -206,24 +291,18 @@ export function createOperations(parts: OperationParts): Operations {
           const { balance1, balance2, validUntil, signature } = await (await agreements()).close(channel, signal)
           const pair = channel.first ? ([account, channel.partner] as const) : ([channel.partner, account] as const)
           const none = new Uint8Array(0)
-          await (
-            await chain.transactions()
-          ).closeCooperatively(
-            channel.tokenNetwork,
-            pair,
-            [balance1, balance2],
-            validUntil,
-            channel.first ? [none, signature] : [signature, none],
-            { signal },
-          )
-          await until('confirmation of the closing', () => channel.phase === 'settled', signal)
-          return channel
+          const signatures = channel.first ? ([none, signature] as const) : ([signature, none] as const)
+          const sending = await chain.transactions()
+          return await through('the closing', signal, async (waiting) => {
+            await sending.closeCooperatively(channel.tokenNetwork, pair, [balance1, balance2], validUntil, signatures, waiting)
+            await until('confirmation of the closing', () => channel.phase === 'settled', waiting.signal)
+            return channel
+          })
         } catch (error) {
           if (
             how === 'together' ||
             !isSluiceError(error) ||
-            isSluiceError(error, 'ABORTED') ||
-            isSluiceError(error, 'CHANNEL_NOT_OPEN')
+            (['ABORTED', 'STOPPED', 'CHAIN_STALLED', 'CHANNEL_NOT_OPEN'] as const).some((code) => isSluiceError(error, code))
           )
             throw error
           log.info('the channel is closed alone', { channelId: channel.id, code: error.code, reason: error.shortMessage })
@@ -231,18 +310,20 @@ export function createOperations(parts: OperationParts): Operations {
       }
       const { closing } = channel
       endIn(channel)
-      try {
-        const proof = chainState.theirProof(channel) ?? NO_PROOF
-        await (await chain.transactions()).close(channel.tokenNetwork, channel.id, channel.partner, proof, { signal })
-      } catch (error) {
-        if (!isSluiceError(error, 'TRANSACTION_UNKNOWN')) {
-          channel.closing = closing // it has not happened, and won't
-          proofs.saveChannel(channel)
+      return through('the closing', signal, async (waiting) => {
+        try {
+          const proof = chainState.theirProof(channel) ?? NO_PROOF
+          await (await chain.transactions()).close(channel.tokenNetwork, channel.id, channel.partner, proof, waiting)
+        } catch (error) {
+          if (!isSluiceError(error, 'TRANSACTION_UNKNOWN')) {
+            channel.closing = closing // it has not happened, and won't
+            proofs.saveChannel(channel)
+          }
+          throw error
         }
-        throw error
-      }
-      await until('confirmation of the closing', () => channel.phase !== 'open', signal)
-      return channel
+        await until('confirmation of the closing', () => channel.phase !== 'open', waiting.signal)
+        return channel
+      })
     },
 
     async settle(channelId, { signal } = {}) {
@@ -254,8 +335,11 @@ export function createOperations(parts: OperationParts): Operations {
         })
       if (channel.phase === 'closed') {
         const [closer, other] = closedByUs ? [account, partner] : [partner, account]
-        await (await chain.transactions()).settle(channel.tokenNetwork, channel.id, closer, other, presented, { signal })
-        await until('confirmation of the settlement', () => channel.phase === 'settled', signal)
+        const sending = await chain.transactions()
+        await through('the settlement', signal, async (waiting) => {
+          await sending.settle(channel.tokenNetwork, channel.id, closer, other, presented, waiting)
+          await until('confirmation of the settlement', () => channel.phase === 'settled', waiting.signal)
+        })
       }
       return channel
     },

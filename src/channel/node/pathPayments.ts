@@ -14,7 +14,7 @@ import { NO_HASH, type Hop, type Typed } from '../wire/messages.ts'
 import type { Channel, LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
 import { failBytes, seal, type Report } from './locks.ts'
-import { encodePayment, paymentKey, publicPayment, unknownEnd, type KeptPayment, type Payment } from './payment.ts'
+import { encodePayment, paymentKey, publicPayment, unknownEnd, usualFee, type KeptPayment, type Payment } from './payment.ts'
 import type { Proofs } from './proofs.ts'
 import type { PayRequest } from './transfers.ts'
 
@@ -221,7 +221,7 @@ export function createPathPayments(context: NodeContext, proofs: Proofs, options
     const { tokenNetwork, to, amount, signal, timeout = 60_000 } = request
     await options.prepare()
     if (signal?.aborted) throw aborted(signal, 'the payment')
-    const maxFee = request.maxFee ?? (amount / 20n > 0n ? amount / 20n : 1n)
+    const maxFee = request.maxFee ?? usualFee(amount)
     const secret = request.secrethash === undefined ? generateSecret() : undefined
     const run: Outgoing = {
       payment: {

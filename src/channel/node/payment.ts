@@ -113,6 +113,11 @@ export async function* loadPayments(store: Store, direction: 'out' | 'in', idPre
   for await (const [key, value] of store.list(`payment/${direction}/${idPrefix}`)) yield decodePayment(key, value)
 }
 
+/** The most that mediators may keep if nothing else is said. */
+export function usualFee(amount: bigint): bigint {
+  return amount / 20n > 0n ? amount / 20n : 1n
+}
+
 /** Why nothing more can be said of a payment. */
 export function unknownEnd(paymentId: Hex): SluiceError {
   return new SluiceError('PAYMENT_UNKNOWN', 'this store was behind: only the target knows whether the payment arrived', {

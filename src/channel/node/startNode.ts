@@ -34,13 +34,15 @@ import { createDelegations, nodeIdentity, watchOf } from './identity.ts'
 import { createJournal } from './journal.ts'
 import { createLocks } from './locks.ts'
 import type { Operations } from './operations.ts'
-import { loadPayments, publicPayment } from './payment.ts'
+import { loadPayments, publicPayment, type Payment } from './payment.ts'
 import { createProofs, isOverdue } from './proofs.ts'
 import { createRegistrar } from './registrar.ts'
 import { openReleases } from './releases.ts'
 import { openRewind } from './rewind.ts'
 import type { Routing } from './routing.ts'
 import { openForeignChannels } from './foreignChannels.ts'
+import { assertRequest, otherAccount, type RequestName } from './requests.ts'
+import { standings } from './standings.ts'
 import type { Swaps, SwapSide } from './swaps.ts'
 import type { Streams } from './streams.ts'
 import { createTransfers } from './transfers.ts'
@@ -54,6 +56,8 @@ import type { ChannelInfo, ChannelNode, ChannelNodeOptions } from '../channelNod
 const MAX_INCOMING = 10_000
 /** Milliseconds between two looks at what waits for something. */
 const TICK = 1_000
+/** Seconds without a new block after which an operation waits for confirmations no longer. */
+const STANDSTILL = 60
 /** Milliseconds before an account that declined is asked again for a delegation. */
 const RENEW_PAUSE = 86_400_000
 
@@ -75,6 +79,7 @@ export async function startNode({ options, store, undo, release }: NodeParts): P
   const dev = isDevelopmentChain(network)
   const { confirmations = dev ? 1 : 5, revealTimeout = dev ? 60 : 600, holdTime = 30, fromBlock = 0 } = options
   const { stallTimeout = dev ? Infinity : revealTimeout / 2, clockTolerance = dev ? Infinity : revealTimeout / 2 } = options
+  const patience = 1000 * Math.min(stallTimeout, STANDSTILL)
   const chain = await createBlockchainService({
     signer,
     tokenNetworks,
@@ -140,6 +145,7 @@ export async function startNode({ options, store, undo, release }: NodeParts): P
     log,
     find: async (to, { signal }) => (discovery ? discovery.find(to, { signal }) : []),
     verifyDelegation: delegations.verify,
+    standings: () => standings(channels.values()),
   })
   undo.push(() => links.close())
   const { secp256k1 } = engine()
@@ -176,8 +182,18 @@ export async function startNode({ options, store, undo, release }: NodeParts): P
     },
     keepFirstProof: (channelId, proof) => chainState.keepFirstProof(channelId, proof),
     watchOf: (channelId) => watchOf(identity.secret, channelId),
+    assertRunning,
   }
   let towers: TowerClient | undefined
+
+  function assertRunning(): void {
+    if (stopping.signal.aborted) throw new SluiceError('STOPPED', 'the node is stopped: create it again on the same store')
+  }
+  /** What each public method begins with. */
+  function assertCall(name: RequestName, values: unknown, where?: string): void {
+    assertRunning()
+    assertRequest(name, values, where)
+  }
 
   const proofs = createProofs(context, {
     accepted(channel, message, lock) {
@@ -514,7 +530,7 @@ export async function startNode({ options, store, undo, release }: NodeParts): P
   /** Loaded with the first call that needs the chain. */
   const operations = async (): Promise<Operations> => {
     const { createOperations } = await import('./operations.ts')
-    return createOperations({ context, chain, signer, proofs, chainState, agreements, fold, only })
+    return createOperations({ context, chain, signer, proofs, chainState, agreements, fold, only, confirmations, patience })
   }
 
   let stopped: Promise<void> | undefined
@@ -541,74 +557,132 @@ export async function startNode({ options, store, undo, release }: NodeParts): P
     events,
     alarm,
 
-    open: async (request) => info(await (await operations()).open(request)),
-    openMany: async (request) => (await (await operations()).openMany(request)).map(info),
-    relayable: {
-      open: async (request) => (await operations()).relayable.open(request),
-      close: async (channelId) => (await operations()).relayable.close(channelId),
+    async open(request) {
+      assertCall('open', request, 'request')
+      otherAccount(request.partner, 'request.partner', account)
+      return info(await (await operations()).open(request))
     },
-    deposit: async (channelId, total, options) => info(await (await operations()).deposit(channelId, total, options)),
-    withdraw: async (channelId, total, options) => info(await (await operations()).withdraw(channelId, total, options)),
-    close: async (channelId, options) => info(await (await operations()).close(channelId, options)),
-    settle: async (channelId, options) => info(await (await operations()).settle(channelId, options)),
+    async openMany(request) {
+      assertCall('openMany', request, 'request')
+      for (const { partner } of request.channels) otherAccount(partner, 'request.channels.partner', account)
+      return (await (await operations()).openMany(request)).map(info)
+    },
+    relayable: {
+      async open(request) {
+        assertCall('relayableOpen', request, 'request')
+        otherAccount(request.partner, 'request.partner', account)
+        return (await operations()).relayable.open(request)
+      },
+      async close(channelId) {
+        assertCall('channel', { channelId })
+        return (await operations()).relayable.close(channelId)
+      },
+    },
+    async deposit(channelId, totalDeposit, options) {
+      assertCall('deposit', { channelId, totalDeposit, options })
+      assertRequest('signal', options ?? {}, 'options')
+      return info(await (await operations()).deposit(channelId, totalDeposit, options))
+    },
+    async withdraw(channelId, totalWithdraw, options) {
+      assertCall('withdraw', { channelId, totalWithdraw, options })
+      assertRequest('signal', options ?? {}, 'options')
+      return info(await (await operations()).withdraw(channelId, totalWithdraw, options))
+    },
+    async close(channelId, options) {
+      assertCall('operation', { channelId, options })
+      assertRequest('close', options ?? {}, 'options')
+      return info(await (await operations()).close(channelId, options))
+    },
+    async settle(channelId, options) {
+      assertCall('operation', { channelId, options })
+      assertRequest('signal', options ?? {}, 'options')
+      return info(await (await operations()).settle(channelId, options))
+    },
 
-    pay: ({ to, tokenNetwork, id, ...request }) => {
-      assertArgument(request.amount > 0n, 'amount', 'at least 1')
-      assertArgument(id === undefined || /^0x[0-9a-fA-F]{64}$/.test(id), 'id', '32 bytes as hex')
-      assertArgument(/^0x[0-9a-fA-F]{40}$/.test(to) && to.toLowerCase() !== account, 'to', 'the address of another account')
+    async pay(request) {
+      assertCall('pay', request, 'request')
+      const { to, tokenNetwork, id, amount, maxFee, split, signal, timeout, lockTime, latest } = request
       return transfers.pay({
-        ...request,
-        to: to.toLowerCase() as Hex,
+        to: otherAccount(to, 'request.to', account),
         tokenNetwork: only(tokenNetwork),
         id: id?.toLowerCase() as Hex | undefined,
+        amount,
+        maxFee,
+        split,
+        signal,
+        timeout,
+        lockTime,
+        latest,
       })
     },
 
-    async stream({ to, unit, tokenNetwork }) {
+    async stream(request) {
+      assertCall('stream', request, 'request')
+      const { to, unit, tokenNetwork } = request
       const at = only(tokenNetwork)
+      const partner = otherAccount(to, 'request.to', account)
       const channel = [...channels.values()].find(
-        ({ partner, tokenNetwork: network, phase }) => partner === to.toLowerCase() && network === at && phase === 'open',
+        ({ partner: of, tokenNetwork: network, phase }) => of === partner && network === at && phase === 'open',
       )
       if (!channel) throw noChannel(`with ${to}`)
       return (await streaming()).open(channel, unit)
     },
 
-    async swap({ to, give, take, signal }) {
-      const side = ({ tokenNetwork, amount }: typeof give): SwapSide => {
-        assertArgument(amount > 0n, 'amount', 'at least 1')
-        return { tokenNetwork: only(tokenNetwork), amount }
-      }
-      return (await swapping()).offer(to.toLowerCase() as Hex, side(give), side(take), signal)
+    async swap(request) {
+      assertCall('swap', request, 'request')
+      const { to, give, take, signal } = request
+      const side = ({ tokenNetwork, amount }: typeof give): SwapSide => ({ tokenNetwork: only(tokenNetwork), amount })
+      return (await swapping()).offer(otherAccount(to, 'request.to', account), side(give), side(take), signal)
     },
 
     channels: () => [...channels.values()].map(info),
-    channel: (channelId) => info(find(channelId)),
-
-    async *payments(direction, idPrefix = '') {
-      await journal.settled()
-      const underWay = new Set<Hex>()
-      if (direction !== 'in') {
-        for (const payment of transfers.pending) {
-          if (!payment.id.startsWith(idPrefix)) continue
-          underWay.add(payment.id)
-          yield payment
-        }
-      }
-      for (const each of direction ? [direction] : (['out', 'in'] as const)) {
-        for await (const payment of loadPayments(store, each, idPrefix))
-          if (each === 'in' || !underWay.has(payment.id)) yield publicPayment(payment)
-      }
+    channel(channelId) {
+      assertRequest('channel', { channelId })
+      return info(find(channelId))
     },
 
-    incoming: ({ signal } = {}) => incoming(events, signal, stopping.signal),
-
-    async connect(to, { signal } = {}) {
-      await links.connect(to.toLowerCase(), { signal })
+    payments(direction, idPrefix) {
+      assertCall('payments', { direction, idPrefix })
+      return payments(direction, idPrefix?.toLowerCase())
     },
 
-    backup: (to) => journal.alone(() => copyStore(store, to)),
-    caughtUp: (signal) => chain.caughtUp(signal),
+    incoming(options) {
+      assertCall('options', { options })
+      assertRequest('signal', options ?? {}, 'options')
+      return incoming(events, options?.signal, stopping.signal)
+    },
+
+    async connect(to, options) {
+      assertCall('connect', { account: to, options })
+      assertRequest('signal', options ?? {}, 'options')
+      await links.connect(otherAccount(to, 'account', account), { signal: options?.signal })
+    },
+
+    async backup(to) {
+      assertCall('backup', { to })
+      await journal.alone(() => copyStore(store, to))
+    },
+    async caughtUp(signal) {
+      assertCall('signal', { signal })
+      await chain.caughtUp(signal)
+    },
     stop,
+  }
+
+  async function* payments(direction: 'in' | 'out' | undefined, idPrefix = ''): AsyncIterable<Payment> {
+    await journal.settled()
+    const underWay = new Set<Hex>()
+    if (direction !== 'in') {
+      for (const payment of transfers.pending) {
+        if (!payment.id.startsWith(idPrefix)) continue
+        underWay.add(payment.id)
+        yield payment
+      }
+    }
+    for (const each of direction ? [direction] : (['out', 'in'] as const)) {
+      for await (const payment of loadPayments(store, each, idPrefix))
+        if (each === 'in' || !underWay.has(payment.id)) yield publicPayment(payment)
+    }
   }
 
   function info(channel: Channel): ChannelInfo {

@@ -125,6 +125,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
           return folded + BigInt(steps) * unit
         },
         pay(count = 1) {
+          context.assertRunning()
           assertArgument(!ended, 'stream', 'one that has not ended')
           assertArgument(Number.isSafeInteger(count) && count >= 1, 'count', 'a whole number from 1')
           if (channel.phase !== 'open') throw new SluiceError('CHANNEL_NOT_OPEN', `channel ${channel.id} is ${channel.phase}`)
@@ -144,6 +145,7 @@ export function createStreams(context: NodeContext, proofs: Proofs): Streams {
         },
         end() {
           if (ended) return
+          context.assertRunning()
           ended = true
           flush()
           paying.delete(channel.id)

@@ -22,6 +22,7 @@ import {
   publicPayment,
   receiptKey,
   unknownEnd,
+  usualFee,
   type KeptPayment,
   type Payment,
 } from './payment.ts'
@@ -41,7 +42,7 @@ export interface PayRequest {
   readonly split?: boolean | undefined
   /** Stops the payment if it can still be stopped. */
   readonly signal?: AbortSignal | undefined
-  /** Milliseconds to wait at most. @default 60000 */
+  /** Milliseconds to wait at most, also for a link or a deposit that is just coming. @default 60000 */
   readonly timeout?: number | undefined
   /** Pays whoever shows the secret of this hash, which somebody else has made: for swaps. @default a secret of our own */
   readonly secrethash?: Hex | undefined
@@ -55,6 +56,11 @@ export interface PayRequest {
 export interface TransferOptions extends PathOptions {
   readonly store: Store
 }
+
+/** Milliseconds for which a payment waits at most if nothing else is said. */
+const TIMEOUT = 60_000
+/** Milliseconds between two looks at what a payment waits for. */
+const LOOK = 20
 
 /** See {@link createTransfers}. */
 export interface Transfers {
@@ -266,9 +272,14 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
       const known = paths?.find(id) ?? (await loadPayment(store, id))
       if (known) return joined(known, request)
     }
+    const began = clock.now()
+    await ready(request)
     const channel = request.secrethash === undefined ? directChannel(request) : undefined
-    if (!channel) return (await loadPaths()).pay(id, request)
-    const { signal, timeout: ms } = request
+    // Where there is no way still, that is why it fails, and not the time that is over.
+    const left = Math.max(1, (request.timeout ?? TIMEOUT) - (clock.now() - began))
+    if (!channel) return (await loadPaths()).pay(id, { ...request, timeout: left })
+    const { signal } = request
+    const ms = request.timeout === undefined ? undefined : left
     const what = `receipt of payment ${id}`
     return withDeadline({ what, ms, signal, clock }, () => payDirectly(id, channel, request)).catch((error: unknown) => {
       if (!isSluiceError(error, 'TIMEOUT') && !isSluiceError(error, 'ABORTED')) throw error
@@ -278,6 +289,44 @@ export function createTransfers(context: NodeContext, proofs: Proofs, options: T
         details: { paymentId: id },
       })
     })
+  }
+
+  /**
+   * Waits while nothing can carry a payment yet, but a channel that could is just coming: its partner is being linked, or has
+   * not seen the deposit. @throws `ABORTED`, `STOPPED`
+   */
+  async function ready(request: PayRequest): Promise<void> {
+    const { tokenNetwork, signal, timeout: ms = TIMEOUT } = request
+    const isReady = async (): Promise<boolean> => {
+      if (request.secrethash === undefined && directChannel(request)) return true
+      if (![...channels.values()].some((channel) => channel.tokenNetwork === tokenNetwork && isComing(channel))) return true
+      await options.prepare()
+      return isPlannable(request)
+    }
+    await withDeadline({ what: 'a way for the payment', ms, signal, clock }, async (ended) => {
+      while (!ended.aborted && !(await isReady())) {
+        context.assertRunning()
+        await clock.sleep(LOOK, ended).catch(() => {})
+      }
+    }).catch((error: unknown) => {
+      if (!isSluiceError(error, 'TIMEOUT')) throw error
+    })
+  }
+
+  function isPlannable({ tokenNetwork, to, amount, maxFee, split = true }: PayRequest): boolean {
+    try {
+      options.plan({ tokenNetwork, to, amount, maxFee: maxFee ?? usualFee(amount), split, avoid: new Set() })
+      return true
+    } catch (error) {
+      // Others say more when the payment is made.
+      return !(['NO_ROUTE', 'CAPACITY_SHORT', 'PARTNER_OFFLINE'] as const).some((code) => isSluiceError(error, code))
+    }
+  }
+
+  function isComing(channel: Channel): boolean {
+    const { partner, phase, closing, synced, seenDeposit, ownDeposit } = channel
+    if (phase !== 'open' || closing) return false
+    return context.links.get(partner) ? !synced || seenDeposit < ownDeposit : context.links.expects(partner)
   }
 
   /** The result of a payment that was begun before under the same id. */

@@ -43,6 +43,7 @@ const errorStatus: Readonly<Record<Exclude<ErrorCode, ContractErrorCode>, number
   ABORTED: 503,
   // Not 408, after which browsers repeat a request by themselves.
   TIMEOUT: 504,
+  STOPPED: 503,
   BAD_SIGNATURE: 400,
   BAD_KEY: 500,
   STORE_LOCKED: 500,

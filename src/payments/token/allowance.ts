@@ -20,7 +20,9 @@ export interface AllowOptions {
   readonly amount: bigint
   /** What the approval is called in messages. */
   readonly label: string
-  readonly signal: AbortSignal | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Called when an approval leaves. */
+  readonly onSent?: (() => void) | undefined
 }
 
 const erc20 = /* @__PURE__ */ new Interface([
@@ -39,7 +41,7 @@ const READINGS = 6
  * throws.
  */
 export async function allow(options: AllowOptions, take: () => Promise<SentReceipt>): Promise<SentReceipt> {
-  const { provider, rpc, sender, spender, token, amount, label, signal } = options
+  const { provider, rpc, sender, spender, token, amount, label, signal, onSent } = options
   const read = async (method: 'balanceOf' | 'allowance', args: readonly string[]): Promise<bigint> => {
     const data = erc20.encodeFunctionData(method, args)
     const answer = await rpc.ask(`${method} of token ${token}`, () => provider.call({ to: token, data }), { attempts: 3, signal })
@@ -49,7 +51,7 @@ export async function allow(options: AllowOptions, take: () => Promise<SentRecei
   const approve = async (allowance: bigint): Promise<void> => {
     // Some tokens refuse to change an allowance that isn't zero.
     for (const value of allowance > 0n ? [0n, amount] : [amount]) {
-      await sender.send({ to: token, data: erc20.encodeFunctionData('approve', [spender, value]) }, { label, signal })
+      await sender.send({ to: token, data: erc20.encodeFunctionData('approve', [spender, value]) }, { label, signal, onSent })
     }
   }
 

@@ -152,7 +152,7 @@ describe('an old copy of a store', () => {
     // The partner's word is held back: so is the node's.
     village.network.rule((_from, to, type) => (to === alice.endpoint && type === 17 ? 'before' : undefined))
     await village.restart(alice, old)
-    const paying = alice.node.pay({ to: bob.account, amount: 5n }).then(
+    const paying = alice.node.pay({ to: bob.account, amount: 5n, timeout: 500 }).then(
       () => 'paid',
       (error: { code: string }) => error.code,
     )
