@@ -3,7 +3,30 @@
  * @module
  */
 import type { Signer } from 'ethers'
-import { assertArguments, callback, clock as clockRule, connectedSigner, countless, either, having, integer, listOf, logger, milliseconds, optional, store as storeRule, text } from '../core/argument.ts'
+import {
+  abortSignal,
+  amount,
+  assertArguments,
+  callback,
+  clock as clockRule,
+  connectedSigner,
+  countless,
+  either,
+  flag,
+  having,
+  hexText,
+  integer,
+  listOf,
+  logger,
+  milliseconds,
+  oneOf,
+  optional,
+  rule,
+  type Rule,
+  shape,
+  store as storeRule,
+  text,
+} from '../core/argument.ts'
 import { findDataTrade } from '../contracts/findDataTrade.ts'
 import type { Order } from '../contracts/order.ts'
 import { dataTradeDigests } from '../contracts/typedData.ts'
@@ -151,6 +174,14 @@ export interface Buyer extends AsyncCloseable {
   close(): Promise<void>
 }
 
+const partialRule = /* @__PURE__ */ rule(
+  "what is here already: bytes, a Blob, or a stream such as createReadStream('weather.csv')",
+  (value) =>
+    value instanceof Uint8Array ||
+    value instanceof Blob ||
+    typeof (value as AsyncIterable<unknown>)[Symbol.asyncIterator] === 'function',
+)
+
 /** Milliseconds to wait for the seller's goodbye. */
 const EXIT_TIMEOUT = 5000
 
@@ -168,6 +199,43 @@ const optionRules = {
   stallTimeout: /* @__PURE__ */ optional(milliseconds),
   clock: /* @__PURE__ */ optional(clockRule),
   log: /* @__PURE__ */ optional(logger),
+}
+
+const orderIdRule = /* @__PURE__ */ hexText(32)
+const signalRule = { signal: /* @__PURE__ */ optional(abortSignal) }
+/** Money, at most what an order can hold. */
+const moneyRule = /* @__PURE__ */ amount(104)
+
+const wantedRules = {
+  seller: /* @__PURE__ */ rule(
+    'a ws:// or wss:// URL, or an account if the buyer has a registry',
+    (value) => typeof value === 'string' && value !== '',
+  ),
+  item: /* @__PURE__ */ text(1, 256),
+  ...signalRule,
+}
+
+const buyRules = {
+  ...wantedRules,
+  maxPrice: /* @__PURE__ */ optional(moneyRule),
+  payment: /* @__PURE__ */ optional(/* @__PURE__ */ oneOf('token', 'alipay', 'channel')),
+  mode: /* @__PURE__ */ optional(/* @__PURE__ */ oneOf('voucher', 'onchain')),
+  deposit: /* @__PURE__ */ optional(moneyRule),
+  lifetime: /* @__PURE__ */ optional(/* @__PURE__ */ integer(1, 2 ** 31 - 1, 'number of seconds', 86_400)),
+  claims: /* @__PURE__ */ optional(flag),
+  form: /* @__PURE__ */ optional(/* @__PURE__ */ oneOf('binary', 'json')),
+  bytes: /* @__PURE__ */ optional(
+    /* @__PURE__ */ rule('a range such as [0, 1024]', (value) => listOf(integer(0), 2, 2).holds(value)),
+  ),
+  chunks: /* @__PURE__ */ optional(
+    /* @__PURE__ */ shape('chunks such as { first: 0, count: 1 }', { first: integer(0), count: integer(1) }),
+  ),
+}
+
+/** Holds an order's id, an amount and options against what a method takes. */
+function assertCall(id: unknown, options: unknown, rules: Readonly<Record<string, Rule>> = signalRule): void {
+  assertArguments({ orderId: id }, { orderId: orderIdRule })
+  assertArguments(options, rules, 'options')
 }
 
 /**
@@ -391,18 +459,39 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
   return {
     ...closes,
     address,
-    menu: async (seller, { signal } = {}) => (await meet(seller, signal)).link.menu,
+    menu: async (seller, menuOptions = {}) => {
+      assertArguments({ seller }, { seller: wantedRules.seller })
+      assertArguments(menuOptions, signalRule, 'options')
+      return (await meet(seller, menuOptions.signal)).link.menu
+    },
     buy: (buy) => {
+      assertArguments(buy, buyRules, 'options')
       const payment = buy.payment ?? 'token'
       return purchase(payment, buy.signal, (signal) => makeOrder(buy, payment, signal))
     },
-    sample: ({ seller, item, signal }) =>
-      purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes(),
-    resume: (id, { partial, signal } = {}) => purchase('token', signal, (until) => takeUp(id, partial, until)),
+    sample: async (wanted) => {
+      assertArguments(wanted, wantedRules, 'options')
+      const { seller, item, signal } = wanted
+      return purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes()
+    },
+    resume: (id, resumeOptions = {}) => {
+      assertCall(id, resumeOptions, { ...signalRule, partial: optional(partialRule) })
+      const { partial, signal } = resumeOptions
+      return purchase('token', signal, (until) => takeUp(id, partial, until))
+    },
     orders: () => book.list(),
-    topUp: async (id, amount, { signal } = {}) => token.topUp((await deposited(id)).record, amount, { signal }),
-    signedMenu: async (id) => book.menu((await book.get(id)).record.menuHash),
-    reclaim: async (id, { signal } = {}) => {
+    topUp: async (id, more, topUpOptions = {}) => {
+      assertCall(id, topUpOptions)
+      assertArguments({ amount: more }, { amount: moneyRule })
+      await token.topUp((await deposited(id)).record, more, { signal: topUpOptions.signal })
+    },
+    signedMenu: async (id) => {
+      assertCall(id, {})
+      return book.menu((await book.get(id)).record.menuHash)
+    },
+    reclaim: async (id, reclaimOptions = {}) => {
+      assertCall(id, reclaimOptions)
+      const { signal } = reclaimOptions
       const stored = await deposited(id)
       const standing = await book.standing(id)
       // Signed anew: the chain may have got another id since, under which the old signature counts for nothing.
@@ -413,7 +502,9 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       const ack = standing && standing.acked > 0 ? await sign(standing.acked) : undefined
       return settled(stored, () => token.reclaim(stored.record, { ack, signal }))
     },
-    dispute: async (id, { signal } = {}) => {
+    dispute: async (id, disputeOptions = {}) => {
+      assertCall(id, disputeOptions)
+      const { signal } = disputeOptions
       const stored = await deposited(id)
       const { evidence } = stored
       if (!evidence) {

@@ -130,6 +130,37 @@ export function assertArguments(values: unknown, rules: Readonly<Record<string, 
   }
 }
 
+const signalRules = { signal: /* @__PURE__ */ optional(abortSignal) }
+
+/** The signal in the options of a method that takes no others. @throws `BAD_ARGUMENT` */
+export function signalOf(options: { readonly signal?: AbortSignal | undefined } = {}): AbortSignal | undefined {
+  assertArguments(options, signalRules, 'options')
+  return options.signal
+}
+
+/** What the methods of an object are given, in order. */
+export type MethodRules<T> = { readonly [K in keyof T]?: readonly (readonly [name: string, rule: Rule])[] }
+
+/**
+ * The same methods, each of which holds what it is given against rules before it does anything; what has no rules stays.
+ * @param iterating names those that return no promise: they throw what the others reject with.
+ */
+export function checked<T extends object>(methods: T, rules: MethodRules<T>, iterating: readonly (keyof T)[] = []): T {
+  const guarded: Record<string, unknown> = {}
+  for (const [name, list] of Object.entries(rules) as [keyof T & string, readonly (readonly [string, Rule])[]][]) {
+    const method = methods[name] as (...args: readonly unknown[]) => unknown
+    const call = (args: readonly unknown[]): unknown => {
+      assertArguments(
+        Object.fromEntries(list.map(([argument], i) => [argument, args[i]])),
+        Object.fromEntries(list),
+      )
+      return method.apply(methods, args as unknown[])
+    }
+    guarded[name] = iterating.includes(name) ? (...args: unknown[]) => call(args) : async (...args: unknown[]) => call(args)
+  }
+  return { ...methods, ...guarded }
+}
+
 function refusal(name: string, expected: string, value: unknown, where?: string): SluiceError {
   const full = where === undefined ? name : `${where}.${name}`
   return new SluiceError('BAD_ARGUMENT', `${full} must be ${expected}; it is ${kindOf(value)}`, { details: { name: full.replace(/^options\./, '') } })

@@ -1,3 +1,4 @@
+import { assertArguments, callback, text } from './argument.ts'
 import { EventEmitter } from 'eventemitter3'
 import { silentLogger, type Logger } from './log.ts'
 
@@ -23,6 +24,8 @@ export interface Emitter<M extends object> extends Events<M> {
   /** Drops every listener. */
   clear(): void
 }
+
+const listenRules = { event: /* @__PURE__ */ text(1), listener: callback }
 
 /**
  * Creates an emitter whose listeners cannot break the one who emits.
@@ -50,11 +53,13 @@ export function createEmitter<M extends object>(log: Logger = silentLogger): Emi
 
   return {
     on(event, listener) {
+      assertArguments({ event, listener }, listenRules)
       const call = guarded(event, listener)
       emitter.on(event, call)
       return () => void emitter.off(event, call)
     },
     once(event, listener) {
+      assertArguments({ event, listener }, listenRules)
       const call = guarded(event, listener)
       emitter.once(event, call)
       return () => void emitter.off(event, call)

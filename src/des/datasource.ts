@@ -3,7 +3,21 @@
  * @module
  */
 import type { AxiosInstance } from 'axios'
-import { assertArguments, callback, clock as clockRule, either, flag, having, integer, listOf, logger, milliseconds, optional, shape, text } from '../core/argument.ts'
+import {
+  assertArguments,
+  callback,
+  clock as clockRule,
+  either,
+  flag,
+  having,
+  integer,
+  listOf,
+  logger,
+  milliseconds,
+  optional,
+  shape,
+  text,
+} from '../core/argument.ts'
 import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import {
@@ -165,6 +179,8 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
 }
 
 const key = /* @__PURE__ */ either(/* @__PURE__ */ text(1), /* @__PURE__ */ having('a key of grapheneKey()', 'sign'))
+const requestRule = shape('a Request of the Fetch standard', { method: text(1), url: text(1) })
+
 const optionRules = {
   account: text(1),
   key,
@@ -264,6 +280,7 @@ export function createDatasource(options: DatasourceOptions): Datasource {
     start: heartbeats.start,
     stop: heartbeats.stop,
     async fetch(request) {
+      assertArguments({ request }, { request: requestRule })
       if (request.method !== 'POST') return problem('BAD_MESSAGE', 405, 'questions are posted', { allow: 'POST' })
       try {
         if (underWay >= concurrency) {

@@ -340,6 +340,62 @@ const optionRules = {
   clock: argument.optional(argument.clock),
 }
 
+const id = argument.integer(0)
+const object = (example: string): argument.Rule => argument.shape(`an object such as ${example}`, {})
+const page = argument.optional(
+  argument.shape('an object such as { limit: 100 }', { limit: argument.optional(argument.integer(1, 100)), signal: argument.optional(argument.abortSignal) }),
+)
+const binding = argument.shape("an object such as { account: '1.2.20', key, merchantId: 1, serviceUrl: '' }", {
+  ...account,
+  merchantId: id,
+  serviceUrl: argument.text(),
+})
+const days = { from: argument.optional(argument.text(1)), to: argument.optional(argument.text(1)) }
+const words = (...names: readonly string[]): Record<string, argument.Rule> =>
+  Object.fromEntries(names.map((name) => [name, argument.optional(argument.text(1))]))
+const date = argument.text(1)
+
+const methodRules: argument.MethodRules<MarketClient> = {
+  bindAccount: [['binding', binding]],
+  changeProfile: [['change', object("{ email: 'ann@example.com' }")]],
+  createCategory: [['categoryName', argument.text(1)]],
+  createProduct: [['product', object("{ productName: 'Names', … }")]],
+  inviteMembers: [['productId', id], ['members', argument.listOf(id)]],
+  applyToSell: [['productId', id]],
+  updateProduct: [['productId', id], ['update', object("{ briefDesc: 'Names and numbers' }")]],
+  vote: [['voteId', id], ['agree', argument.flag]],
+  products: [['categoryId', id], ['shareStatus', argument.rule('0 or 1', (value) => value === 0 || value === 1)], ['options', page]],
+  product: [['productId', id], ['version', argument.optional(argument.integer(1))]],
+  versions: [['productId', id]],
+  votes: [
+    ['productId', argument.either(id, argument.oneOf('all'))],
+    ['which', argument.oneOf('open', 'passed', 'rejected')],
+    ['options', page],
+  ],
+  voteDetails: [['voteId', id]],
+  log: [
+    ['filter', argument.optional(argument.shape("an object such as { from: '2018-01-01' }", { ...days, productId: argument.optional(id) }))],
+    ['options', page],
+  ],
+  exchanges: [
+    [
+      'filter',
+      argument.optional(
+        argument.shape("an object such as { toAccount: '1.2.20' }", { ...days, ...words('toAccount', 'requestId', 'txid') }),
+      ),
+    ],
+    ['options', page],
+  ],
+  monthBill: [['date', date]],
+  monthBillTable: [['date', date]],
+  monthTotal: [['date', date]],
+  notices: [
+    ['filter', argument.optional(argument.shape('an object such as { unread: true }', { unread: argument.optional(argument.flag) }))],
+    ['options', page],
+  ],
+  readNotices: [['noticeIds', argument.either(argument.listOf(id, 0, 1000), argument.oneOf('all'))]],
+}
+
 /**
  * Creates a client of the market.
  * @throws `BAD_KEY`, `BAD_ARGUMENT` for both a token and a sign-in.
@@ -443,7 +499,7 @@ export function createMarketClient(options: MarketClientOptions): MarketClient {
     })
   }
 
-  return {
+  return argument.checked<MarketClient>({
     async bindAccount({ account, key, merchantId, serviceUrl }) {
       const timestamp = clock.now()
       const signature = signText([account, merchantId, serviceUrl, timestamp].join('|'), keyOf(key))
@@ -545,7 +601,7 @@ export function createMarketClient(options: MarketClientOptions): MarketClient {
         if (!isSluiceError(error, 'UNAUTHENTICATED')) throw error
       }
     },
-  }
+  }, methodRules, ['products', 'versions', 'votes', 'log', 'exchanges', 'notices'])
 }
 
 /** Writes a number without an exponent, as short as it can be read back. */

@@ -255,8 +255,13 @@ describe('waiting', () => {
       [{ timeout: NaN }, 'timeout must be milliseconds above zero'],
       [{ idempotencyKey: 'two words' }, 'idempotencyKey must be 1 to 255 visible ASCII characters'],
       [{ idempotencyKey: 'a\nb' }, 'idempotencyKey must be 1 to 255 visible ASCII characters'],
+      // Compared with a price, this would be no limit at all.
+      [{ maxSpend: 'much' as unknown as bigint }, 'maxSpend must be a bigint in the smallest unit'],
     ] as const) {
-      await expect(merchantOf().query(1, { name: 'x' }, options)).rejects.toMatchObject({ code: 'BAD_ARGUMENT', message })
+      await expect(merchantOf().query(1, { name: 'x' }, options)).rejects.toMatchObject({
+        code: 'BAD_ARGUMENT',
+        message: expect.stringContaining(message) as string,
+      })
     }
     expect(exchange.created).toEqual([])
   })

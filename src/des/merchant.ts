@@ -4,7 +4,23 @@
  */
 import type { AxiosInstance } from 'axios'
 import * as v from 'valibot'
-import { assertArguments, clock as clockRule, either, having, logger, optional, text } from '../core/argument.ts'
+import {
+  abortSignal,
+  amount,
+  assertArguments,
+  checked,
+  clock as clockRule,
+  either,
+  having,
+  integer,
+  listOf,
+  logger,
+  type MethodRules,
+  optional,
+  rule,
+  shape,
+  text,
+} from '../core/argument.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import {
   freshNonce,
@@ -216,6 +232,34 @@ const optionRules = {
   log: optional(logger),
 }
 
+const productRule = integer(0, undefined, 'number', 1)
+const nameRule = rule('1 to 128 letters and digits', (value) => typeof value === 'string' && /^[0-9A-Za-z]{1,128}$/.test(value))
+const signalRule = optional(shape('an object such as { signal }', { signal: optional(abortSignal) }))
+const waitRules = {
+  minResults: optional(integer(1)),
+  timeout: optional(rule('milliseconds above zero', (value) => typeof value === 'number' && value > 0)),
+  signal: optional(abortSignal),
+}
+const requestRules = {
+  sources: optional(listOf(rule('an account 1.2.N', (value) => typeof value === 'string' && isAccountId(value)), 0, MAX_REQUEST_ITEMS)),
+  maxSpend: optional(amount(128)),
+  expiresIn: optional(integer(1000, MAX_EXPIRES_IN, 'number of ms', EXPIRES_IN)),
+  version: optional(integer(0)),
+  idempotencyKey: optional(rule('1 to 255 visible ASCII characters', (value) => typeof value === 'string' && /^[\x21-\x7e]{1,255}$/.test(value))),
+  signal: optional(abortSignal),
+}
+const productAnswer = shape('what getProduct or createRequest gives', { product: shape('a product', {}) })
+const paramsRule = shape("the product's input, such as { name: '张三' }", {})
+
+const methodRules: MethodRules<Merchant> = {
+  getProduct: [['productId', productRule], ['options', signalRule]],
+  createRequest: [['productId', productRule], ['params', paramsRule]],
+  query: [['productId', productRule], ['params', paramsRule]],
+  getResult: [['requestId', nameRule]],
+  cancel: [['requestId', nameRule], ['options', signalRule]],
+  evidence: [['name', nameRule], ['options', signalRule]],
+}
+
 /**
  * Creates a buyer.
  * @throws `BAD_KEY`; `BAD_ARGUMENT` for a bad account or `baseUrl`.
@@ -234,18 +278,15 @@ export function createMerchant(options: MerchantOptions): Merchant {
   /** Whether the exchange has said so: older ones don't. */
   let knowsEnough = false
 
-  const merchant: Merchant = {
+  const merchant: Merchant = checked<Merchant>({
     account,
     async getProduct(productId, { signal } = {}) {
-      return readProduct(await http({ method: 'get', path: `/api/product/${idOf(productId)}`, signal, attempts: ATTEMPTS }))
+      return readProduct(await http({ method: 'get', path: `/api/product/${productId}`, signal, attempts: ATTEMPTS }))
     },
 
-    async createRequest(productId, params, { signal, idempotencyKey, ...terms } = {}) {
-      assertArgument(
-        idempotencyKey === undefined || /^[\x21-\x7e]{1,255}$/.test(idempotencyKey),
-        'idempotencyKey',
-        '1 to 255 visible ASCII characters',
-      )
+    async createRequest(productId, params, options = {}) {
+      assertArguments(options, requestRules, 'options')
+      const { signal, idempotencyKey, ...terms } = options
       const product = await merchant.getProduct(productId, { signal })
       const { items, version, sources } = await authorise(product, params, terms)
       // Known before it is sent: who loses the answer can ask what became of it.
@@ -267,9 +308,9 @@ export function createMerchant(options: MerchantOptions): Merchant {
       }
     },
 
-    getResult: (async (requestId: string, { product, minResults, timeout, signal }: ResultOptions = {}) => {
-      assertName(requestId)
-      assertWait({ minResults, timeout })
+    getResult: (async (requestId: string, options: ResultOptions = {}) => {
+      assertArguments(options, { ...waitRules, product: optional(productAnswer) }, 'options')
+      const { product, minResults, timeout, signal } = options
       const ms = timeout ?? (product?.product.privacy ? PRIVACY_TIMEOUT : TIMEOUT)
       const result = await wait(requestId, minResults ?? Infinity, ms, signal)
       const datasources = await Promise.all(result.datasources.map((each) => open(requestId, each, result, product)))
@@ -281,23 +322,21 @@ export function createMerchant(options: MerchantOptions): Merchant {
 
     async query(productId, params, options = {}) {
       // Before anything is paid.
-      assertWait(options)
+      assertArguments(options, { ...requestRules, ...waitRules }, 'options')
       const { requestId, product } = await merchant.createRequest(productId, params, options)
       const { minResults, timeout, signal } = options
       return merchant.getResult(requestId, { product, minResults, timeout, signal })
     },
 
     async cancel(requestId, { signal } = {}) {
-      assertName(requestId)
       const answer = await http({ method: 'post', path: `/api/request/${requestId}/cancel`, signal, attempts: ATTEMPTS })
       return readBy(v.object({ cancelled: smallInteger(0) }), answer, 'answer').cancelled
     },
 
     async evidence(name, { signal } = {}) {
-      assertName(name, 'name')
       return readEvidence(await http({ method: 'get', path: `/api/request/${name}/evidence`, signal, attempts: ATTEMPTS }))
     },
-  }
+  }, methodRules)
   return merchant
 
   /** Seals and signs a question for each data source that is asked. */
@@ -307,7 +346,6 @@ export function createMerchant(options: MerchantOptions): Merchant {
     terms: RequestOptions,
   ) {
     const { maxSpend, expiresIn = EXPIRES_IN, version = product.version } = terms
-    assertArgument(expiresIn >= 1000 && expiresIn <= MAX_EXPIRES_IN, 'expiresIn', `from 1000 to ${MAX_EXPIRES_IN} ms`)
     if (product.version !== undefined && version !== product.version) {
       throw new SluiceError('PRODUCT_CHANGED', `product ${product.productId} is in version ${product.version}, not ${version}`, {
         details: { productId: product.productId, version: product.version, wanted: version },
@@ -321,7 +359,6 @@ export function createMerchant(options: MerchantOptions): Merchant {
       'sources',
       'each another account, not your own',
     )
-    assertArgument(sources.length <= MAX_REQUEST_ITEMS, 'sources', `at most ${MAX_REQUEST_ITEMS} accounts`)
     const asked = sources.map((source) => {
       const online = onlineDatasources.find(({ accountId }) => accountId === source)
       if (online) return online
@@ -449,24 +486,6 @@ function assertSameKey(product: ProductAnswer | undefined, datasource: AccountId
 /** The same error, which tells the request as well. */
 function withName(error: SluiceError, requestId: string): SluiceError {
   return new SluiceError(error.code, error.shortMessage, { cause: error, details: { ...error.details, requestId } })
-}
-
-function assertWait({ minResults, timeout }: WaitOptions): void {
-  assertArgument(
-    minResults === undefined || (Number.isSafeInteger(minResults) && minResults > 0),
-    'minResults',
-    'a whole number from 1',
-  )
-  assertArgument(timeout === undefined || timeout > 0, 'timeout', 'milliseconds above zero')
-}
-
-function idOf(productId: number): number {
-  assertArgument(Number.isSafeInteger(productId) && productId >= 0, 'productId', 'a whole number from 0')
-  return productId
-}
-
-function assertName(text: string, name = 'requestId'): void {
-  assertArgument(/^[0-9A-Za-z]{1,128}$/.test(text), name, '1 to 128 letters and digits')
 }
 
 function hexOf(bytes: Uint8Array): string {

@@ -1,6 +1,6 @@
 import { assertArguments, listOf, optional, rule, text } from '../core/argument.ts'
 import { utf8 } from '../core/bytes.ts'
-import type { CloseReason, Packet, Receiver, Transport } from './transport.ts'
+import { type CloseReason, type Packet, type Receiver, receiverRules, type Transport } from './transport.ts'
 
 /** Options of {@link memoryTransportPair}. */
 export interface MemoryTransportOptions {
@@ -74,6 +74,7 @@ function createEnd(peer: string, maxPacket: number): End {
     transport: {
       peer,
       receive: (to) => {
+        assertArguments({ receiver: to }, receiverRules)
         receiver = to
         const waiting = held
         held = []

@@ -2,7 +2,7 @@
  * What carries messages between two peers.
  * @module
  */
-import { abortSignal, optional, text } from '../core/argument.ts'
+import { abortSignal, having, optional, text } from '../core/argument.ts'
 import { aborted } from '../core/clock.ts'
 import type { SluiceError } from '../core/errors.ts'
 
@@ -47,6 +47,9 @@ export interface Transport {
   /** Ends the link, after what was handed over has been sent. */
   close(code?: number, reason?: string): void
 }
+
+/** What {@link Transport.receive} is given. */
+export const receiverRules = { receiver: /* @__PURE__ */ having('a receiver with packet() and closed()', 'packet', 'closed') }
 
 /** What a {@link Connect} is given. */
 export const connectRules = { url: /* @__PURE__ */ text(1), signal: /* @__PURE__ */ optional(abortSignal) }

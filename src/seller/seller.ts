@@ -10,6 +10,7 @@ import { toHex, utf8 } from '../core/bytes.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { type AsyncCloseable, closes } from '../core/dispose.ts'
 import { assertArgument, SluiceError } from '../core/errors.ts'
+import { abortSignal, assertArguments, having, optional, text } from '../core/argument.ts'
 import { createRpc } from '../core/chain/rpc.ts'
 import { createEmitter, type Events } from '../core/events.ts'
 import { silentLogger, type Logger } from '../core/log.ts'
@@ -109,6 +110,12 @@ export interface Seller extends AsyncCloseable {
 export interface CloseReport {
   /** Orders with money that has not come. */
   readonly owed: readonly UnsettledOrder[]
+}
+
+const transportRule = /* @__PURE__ */ having('a Transport, such as one of memoryTransportPair()', 'send', 'receive', 'drained', 'close')
+const publishRules = {
+  registry: /* @__PURE__ */ having('a registry to enter, such as publishingRegistry(signer, options)', 'publish'),
+  endpoint: /* @__PURE__ */ text(1),
 }
 
 /** Milliseconds for connections to end by themselves when the seller closes. */
@@ -270,6 +277,7 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
   }
 
   const serve = (transport: Transport): Connection => {
+    assertArguments({ transport }, { transport: transportRule })
     if (!closed && connections.size >= limits.connections) makeRoom()
     if (closed || connections.size >= limits.connections) {
       transport.close(1013, 'OVERLOADED')
@@ -305,9 +313,14 @@ export async function createSeller(options: SellerOptions): Promise<Seller> {
       listeners.add(listener)
       return listener
     },
-    publish: (registry, endpoint) =>
-      registry.publish({ endpoint, publicKey: toHex(identity.publicKey), menuHash: menuHash(menu) }),
-    settle: (settleOptions = {}) => token.settle(settleOptions),
+    publish: async (registry, endpoint) => {
+      assertArguments({ registry, endpoint }, publishRules)
+      await registry.publish({ endpoint, publicKey: toHex(identity.publicKey), menuHash: menuHash(menu) })
+    },
+    settle: async (settleOptions = {}) => {
+      assertArguments(settleOptions, { signal: optional(abortSignal) }, 'options')
+      await token.settle(settleOptions)
+    },
     close: async () => {
       if (closed) return { owed: token.owed() }
       closed = true

@@ -1,3 +1,4 @@
+import { abortSignal, assertArguments, optional, rule } from '../core/argument.ts'
 import { aborted, type Clock } from '../core/clock.ts'
 
 /** A clock that stands still until it is told to go on. */
@@ -11,6 +12,8 @@ export interface ManualClock extends Clock {
   readonly sleeping: number
 }
 
+const span = /* @__PURE__ */ rule('a number of milliseconds', (value) => typeof value === 'number')
+
 /**
  * Creates a clock for tests.
  * @param start milliseconds since 1970-01-01T00:00:00Z.
@@ -21,8 +24,9 @@ export function createManualClock(start = 0): ManualClock {
 
   return {
     now: () => now,
-    sleep: (ms, signal) =>
-      new Promise((resolve, reject) => {
+    sleep: async (ms, signal) => {
+      assertArguments({ ms, signal }, { ms: span, signal: optional(abortSignal) })
+      await new Promise<void>((resolve, reject) => {
         if (signal?.aborted) return reject(aborted(signal))
         const abort = () => {
           sleeps.delete(sleep)
@@ -38,8 +42,10 @@ export function createManualClock(start = 0): ManualClock {
         }
         sleeps.add(sleep)
         signal?.addEventListener('abort', abort, { once: true })
-      }),
+      })
+    },
     async advance(ms) {
+      assertArguments({ ms }, { ms: span })
       const end = now + ms
       await settle()
       for (;;) {

@@ -1,4 +1,14 @@
-import { assertArguments, clock as clockRule, having, listOf, logger, milliseconds, optional } from '../../core/argument.ts'
+import {
+  assertArguments,
+  clock as clockRule,
+  having,
+  listOf,
+  logger,
+  milliseconds,
+  optional,
+  signalOf,
+  text,
+} from '../../core/argument.ts'
 import { systemClock, type Clock } from '../../core/clock.ts'
 import { throwIfAborted, withDeadline } from '../../core/deadline.ts'
 import { type AsyncCloseable, closes } from '../../core/dispose.ts'
@@ -32,7 +42,9 @@ export function combinedDiscovery(
   assertArguments(options, { deadline: optional(milliseconds), log: optional(logger), clock: optional(clockRule) }, 'options')
   const { deadline = 10_000, log = silentLogger, clock = systemClock } = options
 
-  const find = async (account: string, { signal }: DiscoveryOptions = {}): Promise<readonly string[]> => {
+  const find = async (account: string, findOptions?: DiscoveryOptions): Promise<readonly string[]> => {
+    const signal = signalOf(findOptions)
+    assertArguments({ account }, { account: text(1) })
     throwIfAborted(signal, 'looking for a node')
     const answers: (readonly string[])[] = discoveries.map(() => [])
     const failures: unknown[] = []

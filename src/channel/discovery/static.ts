@@ -1,4 +1,4 @@
-import { assertArguments, either, listOf, rule, text } from '../../core/argument.ts'
+import { assertArguments, either, listOf, rule, signalOf, text } from '../../core/argument.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { type AsyncCloseable, closes } from '../../core/dispose.ts'
 import { assertArgument } from '../../core/errors.ts'
@@ -20,9 +20,9 @@ export function staticDiscovery(known: Readonly<Record<string, string | readonly
   }
   return {
     ...closes,
-    find: async (account, { signal } = {}) => {
-      throwIfAborted(signal, 'looking for a node')
-      return byAccount.get(String(account).toLowerCase()) ?? []
+    find: async (account, findOptions) => {
+      throwIfAborted(signalOf(findOptions), 'looking for a node')
+      return (typeof account === 'string' && byAccount.get(account.toLowerCase())) || []
     },
     close: async () => {},
   }

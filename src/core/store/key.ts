@@ -2,7 +2,8 @@
  * Keys of stores as bytes: engines order bytes, and UTF-8 keeps the order of code points.
  * @module
  */
-import { SluiceError } from '../errors.ts'
+import { assertArgument, SluiceError } from '../errors.ts'
+import type { StoreChange } from './store.ts'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -23,6 +24,19 @@ export function assertKey(key: string): void {
       details: { key: typeof key === 'string' ? key : undefined },
     })
   }
+}
+
+/** Asserts that something can be written: a list of keys, each with bytes or without. @throws `BAD_ARGUMENT` */
+export function assertChanges(changes: readonly StoreChange[]): void {
+  const fits =
+    Array.isArray(changes) &&
+    Array.from(changes as unknown[]).every((change) => {
+      if (typeof change !== 'object' || change === null) return false
+      const { value } = change as StoreChange
+      return value === null || value instanceof Uint8Array
+    })
+  assertArgument(fits, 'changes', 'a list such as [{ key: "a", value: new Uint8Array(1) }], with null to delete')
+  for (const { key } of changes as readonly StoreChange[]) assertKey(key)
 }
 
 /** Decodes a key. */

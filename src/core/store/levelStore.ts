@@ -1,7 +1,7 @@
 import type { AbstractLevel } from 'abstract-level'
 import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
-import { decodeKey, encodeKey, prefixEnd } from './key.ts'
+import { assertChanges, decodeKey, encodeKey, prefixEnd } from './key.ts'
 import type { Store, StoreChange } from './store.ts'
 
 /** Options of {@link levelStore}. */
@@ -82,8 +82,8 @@ export function levelStore<Format>(database: AbstractLevel<Format>, options: Lev
     async write(changes) {
       assertOpen()
       if (failure) throw failure
+      assertChanges(changes)
       if (changes.length === 0) return
-      for (const { key } of changes) encodeKey(key)
       if (waitingChanges + changes.length > MAX_WAITING && waiting.length > 0) {
         throw new SluiceError('OVERLOADED', `${name} can't keep up: wait for earlier writes`, { details: { store: name } })
       }

@@ -1,6 +1,6 @@
 import { type AsyncCloseable, closes } from '../dispose.ts'
 import { assertArgument, SluiceError } from '../errors.ts'
-import { assertKey } from './key.ts'
+import { assertChanges, assertKey } from './key.ts'
 import type { Store } from './store.ts'
 
 /** The maps that an open store owns. */
@@ -29,7 +29,7 @@ export function memoryStore(entries: Map<string, Uint8Array> = new Map()): Store
     },
     async write(changes) {
       assertOpen()
-      for (const { key } of changes) assertKey(key)
+      assertChanges(changes)
       for (const { key, value } of changes) {
         if (value) entries.set(key, value.slice())
         else entries.delete(key)

@@ -1,7 +1,7 @@
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { type AsyncCloseable, closes } from '../dispose.ts'
 import { SluiceError } from '../errors.ts'
-import { decodeKey, encodeKey, prefixEnd } from './key.ts'
+import { assertChanges, decodeKey, encodeKey, prefixEnd } from './key.ts'
 import type { Store } from './store.ts'
 
 interface Schema extends DBSchema {
@@ -62,6 +62,7 @@ export async function openIdbStore(name: string): Promise<Store & AsyncCloseable
     },
     async write(changes) {
       assertOpen()
+      assertChanges(changes)
       if (changes.length === 0) return
       const encoded = changes.map(({ key, value }) => ({ key: encodeKey(key), value }))
       try {

@@ -5,7 +5,7 @@ import { assertArgument, isSluiceError, SluiceError } from '../errors.ts'
 import { type Logger, silentLogger } from '../log.ts'
 import { migrate, type Migration } from '../sql/migrate.ts'
 import type { Sql, Tx } from '../sql/sql.ts'
-import { decodeKey, encodeKey, prefixEnd } from './key.ts'
+import { assertChanges, decodeKey, encodeKey, prefixEnd } from './key.ts'
 import type { Store, StoreChange } from './store.ts'
 
 /** Options of {@link sqlStore}. */
@@ -96,8 +96,8 @@ export async function sqlStore<DB>(sql: Sql<DB>, name: string, options: SqlStore
     async write(changes) {
       assertOpen()
       if (failure) throw failure
+      assertChanges(changes)
       if (changes.length === 0) return
-      for (const { key } of changes) encodeKey(key)
       if (waitingChanges + changes.length > MAX_WAITING && waiting.length > 0) {
         throw new SluiceError('OVERLOADED', `the store ${name} can't keep up: wait for earlier writes`, { details })
       }

@@ -6,11 +6,13 @@ import { hexlify, type Provider, type Signer } from 'ethers'
 import {
   address as addressRule,
   assertArguments,
+  connectedSigner,
   having,
   hexText,
   optional,
   provider as providerRule,
-  connectedSigner,
+  shape,
+  signalOf,
 } from '../../core/argument.ts'
 import { assertContract } from '../../contracts/assertContract.ts'
 import { DATA_SERVICE, registryContract, registryInterface } from '../../contracts/registry.ts'
@@ -22,13 +24,14 @@ import { isSluiceError } from '../../core/errors.ts'
 import { revertData, revertError } from '../../core/chain/revert.ts'
 import {
   assertEntry,
-  isAccount,
-  noSuchSeller,
-  tryEntry,
   type EndpointRule,
+  isAccount,
+  listRules,
+  noSuchSeller,
   type PublishingRegistry,
   type Registry,
   type RegistryEntry,
+  tryEntry,
 } from './registry.ts'
 
 /** Options of {@link contractRegistry}. */
@@ -58,7 +61,8 @@ export function contractRegistry(provider: Provider, options: ContractRegistryOp
   const contract = registryContract(address, provider)
   const rpc = createRpc({ provider })
   return {
-    find: async (account, { signal } = {}) => {
+    find: async (account, options) => {
+      const signal = signalOf(options)
       throwIfAborted(signal, 'looking for a seller')
       if (!isAccount(account)) throw noSuchSeller(account)
       try {
@@ -69,7 +73,9 @@ export function contractRegistry(provider: Provider, options: ContractRegistryOp
         throw error
       }
     },
-    async *list({ filter = () => true, signal } = {}) {
+    async *list(options = {}) {
+      assertArguments(options, listRules, 'options')
+      const { filter = () => true, signal } = options
       // All pages at one block: an entry that is withdrawn meanwhile would move another past us.
       const blockTag = await rpc.head({ attempts: 3, signal })
       for (let from = 0; ; from += PAGE) {
@@ -107,7 +113,9 @@ export async function publishingRegistry(signer: Signer, options: ContractRegist
   }
   return {
     ...registry,
-    publish: async (entry, { signal } = {}) => {
+    publish: async (entry, publishOptions) => {
+      const signal = signalOf(publishOptions)
+      assertArguments({ entry }, { entry: shape('an entry with endpoint, publicKey and menuHash', {}) })
       const { endpoint, publicKey, menuHash } = assertEntry({ ...entry, account }, endpoints)
       const known = await registry.find(account, { signal }).catch((error: unknown) => {
         if (isSluiceError(error, 'NO_SUCH_SELLER')) return undefined
@@ -119,7 +127,8 @@ export async function publishingRegistry(signer: Signer, options: ContractRegist
         : registryInterface.encodeFunctionData('register', [service, endpoint, publicKey, menuHash])
       await send(data, 'publish registry entry', signal)
     },
-    withdraw: ({ signal } = {}) => send(registryInterface.encodeFunctionData('withdraw', [service]), 'withdraw registry entry', signal),
+    withdraw: async (withdrawOptions) =>
+      send(registryInterface.encodeFunctionData('withdraw', [service]), 'withdraw registry entry', signalOf(withdrawOptions)),
   }
 }
 

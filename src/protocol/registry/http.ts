@@ -5,9 +5,17 @@
 import type { AxiosError } from 'axios'
 import { loadAxios } from '#platform'
 import * as v from 'valibot'
-import { assertArguments, milliseconds, optional, text } from '../../core/argument.ts'
+import { assertArguments, milliseconds, optional, signalOf, text } from '../../core/argument.ts'
 import { SluiceError } from '../../core/errors.ts'
-import { assertEntry, isAccount, noSuchSeller, tryEntry, type Registry, type RegistryEntry } from './registry.ts'
+import {
+  assertEntry,
+  isAccount,
+  listRules,
+  noSuchSeller,
+  type Registry,
+  type RegistryEntry,
+  tryEntry,
+} from './registry.ts'
 
 /** The most an answer may hold, in bytes. */
 const MAX_ANSWER = 1024 * 1024
@@ -49,13 +57,16 @@ export function httpRegistry(options: HttpRegistryOptions): Registry {
     }
   }
   return {
-    find: async (account, { signal } = {}) => {
+    find: async (account, options) => {
+      const signal = signalOf(options)
       if (!isAccount(account)) throw noSuchSeller(account)
       const entry = await get(`/sellers/${account}`, entrySchema, signal)
       if (!entry || entry.account.toLowerCase() !== account.toLowerCase()) throw noSuchSeller(account)
       return assertEntry(entry as RegistryEntry)
     },
-    async *list({ filter = () => true, signal } = {}) {
+    async *list(options = {}) {
+      assertArguments(options, listRules, 'options')
+      const { filter = () => true, signal } = options
       for (let cursor: string | null = ''; cursor !== null; ) {
         const page: v.InferOutput<typeof pageSchema> | undefined = await get(`/sellers?cursor=${encodeURIComponent(cursor)}`, pageSchema, signal)
         if (!page) return

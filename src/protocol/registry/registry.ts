@@ -2,7 +2,7 @@
  * Where sellers are found.
  * @module
  */
-import { address, assertArguments, hexText, text } from '../../core/argument.ts'
+import { abortSignal, address, assertArguments, callback, hexText, optional, text } from '../../core/argument.ts'
 import { fromHex, type Hex } from '../../core/bytes.ts'
 import { addressOf } from '../../core/crypto/key.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -62,6 +62,9 @@ export interface PublishingRegistry extends Registry {
   withdraw(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
 }
 
+/** Arguments of {@link Registry.find} and {@link Registry.list}. */
+export const listRules = { filter: /* @__PURE__ */ optional(callback), signal: /* @__PURE__ */ optional(abortSignal) }
+
 const entryRules = {
   account: address,
   endpoint: /* @__PURE__ */ text(),
@@ -99,5 +102,6 @@ export function isAccount(account: string): boolean {
 
 /** The error of {@link Registry.find}. */
 export function noSuchSeller(account: string): SluiceError {
-  return new SluiceError('NO_SUCH_SELLER', `no seller ${account} is registered`, { details: { account } })
+  const known = typeof account === 'string' ? account : undefined // a caller's mistake may have no text at all
+  return new SluiceError('NO_SUCH_SELLER', `no seller ${known ?? 'of that kind'} is registered`, { details: { account: known } })
 }

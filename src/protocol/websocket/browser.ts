@@ -7,7 +7,19 @@ import { SluiceError } from '../../core/errors.ts'
 import { forStrangers } from '../../core/forStrangers.ts'
 import { MAX_FRAME } from '../frame.ts'
 import { MAX_TEXT_TO_BUYER } from '../limits.ts'
-import { abortedConnecting, closeReasonText, connectRules, HIGH_WATER_MARK, platformCode, standardCode, type CloseReason, type Connect, type Packet, type Receiver } from '../transport.ts'
+import {
+  abortedConnecting,
+  type CloseReason,
+  closeReasonText,
+  type Connect,
+  connectRules,
+  HIGH_WATER_MARK,
+  type Packet,
+  platformCode,
+  type Receiver,
+  receiverRules,
+  standardCode,
+} from '../transport.ts'
 
 /** Opens links that end with 1009 on a packet of more than `maxPacket` bytes (of text: characters). */
 export function webSocketConnect(maxPacket: number): Connect {
@@ -70,6 +82,7 @@ export function webSocketConnect(maxPacket: number): Connect {
         resolve({
           peer: url,
           receive: (to) => {
+            assertArguments({ receiver: to }, receiverRules)
             receiver = to
             const waiting = held
             held = []

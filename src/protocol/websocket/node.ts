@@ -8,7 +8,18 @@ import { SluiceError } from '../../core/errors.ts'
 import { forStrangers } from '../../core/forStrangers.ts'
 import { MAX_FRAME } from '../frame.ts'
 import { MAX_TEXT_TO_BUYER } from '../limits.ts'
-import { abortedConnecting, closeReasonText, connectRules, HIGH_WATER_MARK, standardCode, type Connect, type Packet, type Receiver, type Transport } from '../transport.ts'
+import {
+  abortedConnecting,
+  closeReasonText,
+  type Connect,
+  connectRules,
+  HIGH_WATER_MARK,
+  type Packet,
+  type Receiver,
+  receiverRules,
+  standardCode,
+  type Transport,
+} from '../transport.ts'
 
 /** Milliseconds for the other side to say goodbye, then the socket is destroyed: it may be a dead link. */
 const CLOSE_TIMEOUT = 3000
@@ -93,6 +104,7 @@ export function webSocketTransport(socket: WebSocket, peer: string): Transport {
       return socket.bufferedAmount
     },
     receive: (to) => {
+      assertArguments({ receiver: to }, receiverRules)
       receiver = to
       if (socket.readyState === WebSocket.CLOSED) to.closed({ code: 1006, reason: '' })
       else socket.resume()
