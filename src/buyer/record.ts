@@ -2,8 +2,8 @@
  * How a buyer's orders lie in its store.
  * @module
  */
-import { concatBytes, utf8, type Hex } from '../core/bytes.ts'
-import { SluiceError } from '../core/errors.ts'
+import { concatBytes, u64Bytes, utf8, type Hex } from '../core/bytes.ts'
+import { assertArgument, SluiceError } from '../core/errors.ts'
 import type { Store } from '../core/store/store.ts'
 import type { WrongChunk } from './intake.ts'
 import type { PurchaseRecord, Standing } from './course.ts'
@@ -83,9 +83,8 @@ export function purchaseBook(store: Store): PurchaseBook {
       return bytes && new TextDecoder().decode(bytes)
     },
     saveStanding: (id, { acked, signature, frontier }) => {
-      const length = new Uint8Array(8)
-      new DataView(length.buffer).setBigUint64(0, BigInt(acked))
-      return store.write([{ key: standingKey(id), value: concatBytes(length, signature, frontier) }])
+      assertArgument(signature.length === 65, 'signature', '65 bytes')
+      return store.write([{ key: standingKey(id), value: concatBytes(u64Bytes(acked, 'acked'), signature, frontier) }])
     },
   }
 }

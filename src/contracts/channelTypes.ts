@@ -2,7 +2,7 @@
  * The EIP-712 types that `TokenNetwork.sol` and `TokenNetworkRegistry.sol` check.
  * @module
  */
-import { concatBytes, toHex, type Hex } from '../core/bytes.ts'
+import { concatBytes, toHex, u64Bytes, type Hex } from '../core/bytes.ts'
 import { engine } from '../core/crypto/engine.ts'
 import { assertArgument } from '../core/errors.ts'
 import { domainSeparator, typedDataHasher } from '../core/crypto/typedData.ts'
@@ -186,9 +186,7 @@ export function delegationDigest(chainId: bigint, registry: string, message: Del
 
 /** A delegation as contracts and nodes take it: its end in 8 bytes, and the participant's signature behind. */
 export function encodeDelegation(validUntil: number, signature: Uint8Array): Uint8Array {
-  const end = new Uint8Array(8)
-  new DataView(end.buffer).setBigUint64(0, BigInt(validUntil))
-  return concatBytes(end, signature)
+  return concatBytes(u64Bytes(validUntil, 'validUntil'), signature)
 }
 
 /** Reads a delegation; undefined for what is too short to be one. A time beyond 2^53 is read as the highest number below. */

@@ -74,3 +74,14 @@ const encoder = new TextEncoder()
 export function utf8(text: string): Uint8Array {
   return encoder.encode(text)
 }
+
+/**
+ * A whole number in 8 bytes, the highest first.
+ * @throws `BAD_ARGUMENT` naming it unless it is a safe integer from 0: nothing wraps.
+ */
+export function u64Bytes(value: number, name: string): Uint8Array {
+  assertArgument(Number.isSafeInteger(value) && value >= 0, name, 'a whole number from 0 and below 2^53, such as 1000')
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value))
+  return bytes
+}

@@ -683,6 +683,24 @@ describe('createLinks', () => {
       expect(low.events).toEqual([])
     })
 
+    it('lets no handshakes of others push out a partner that has shown whose money is at stake', async () => {
+      const standings = new Map<Hex, number>()
+      const { network, clock } = twoNodes({ standings: () => standings })
+      const closedOf = new Map<string, CloseReason>()
+      const arrive = async (name: string): Promise<void> => {
+        const terms = createTerms({ clock })
+        if (name === 'partner') standings.set(terms.identity.account, 0)
+        const { receive } = await handshake(await network.peer().connect('ws://0', {}), terms, { dialled: true })
+        receive({ packet: () => {}, closed: (reason) => closedOf.set(name, reason) })
+      }
+      await arrive('stranger')
+      await arrive('partner')
+      await settle()
+      for (let i = 0; i <= MOST_HANDSHAKES; i++) await network.peer().connect('ws://0', {})
+      await settle()
+      expect([...closedOf]).toEqual([['stranger', { code: 1013, reason: 'OVERLOADED: too many handshakes' }]])
+    })
+
     it('ends a link that is not chosen in time', async () => {
       const { low, network, clock } = twoNodes()
       const transport = await network.peer().connect('ws://0', {})

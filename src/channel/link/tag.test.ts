@@ -20,6 +20,11 @@ describe('createTagger', () => {
     )
   })
 
+  it('numbers no packet by what is no number of 53 bits', () => {
+    for (const counter of [-1, 0.5, NaN, 2 ** 53, 2 ** 64])
+      expect(() => createTagger(bytes(32, 1))(counter, bytes(10, 0))).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }) as Error)
+  })
+
   it('keeps the keys of several directions apart, and gives tags of their own', () => {
     const [one, two] = [createTagger(bytes(32, 1)), createTagger(bytes(32, 2))]
     const first = one(0, bytes(10, 0))

@@ -1,4 +1,5 @@
 import { concatBytes } from '../../core/bytes.ts'
+import { assertArgument } from '../../core/errors.ts'
 import { engine } from '../../core/crypto/engine.ts'
 
 /** Bytes of a tag. */
@@ -29,6 +30,8 @@ export function createTagger(key: Uint8Array): Tagger {
   const outer = new Uint8Array(BLOCK + 32)
   outer.set(padded(0x5c))
   return (counter, message) => {
+    // A number that is used twice would let a packet be repeated.
+    assertArgument(Number.isSafeInteger(counter) && counter >= 0, 'counter', 'a whole number from 0 and below 2^53')
     numbers.setUint32(BLOCK, Math.floor(counter / 2 ** 32))
     numbers.setUint32(BLOCK + 4, counter >>> 0)
     const size = MESSAGE + message.length

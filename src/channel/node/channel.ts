@@ -2,7 +2,7 @@
  * A channel as a node keeps it, and what of it can be spent.
  * @module
  */
-import { concatBytes, fromHex, toHex, type Hex } from '../../core/bytes.ts'
+import { concatBytes, fromHex, toHex, u64Bytes, type Hex } from '../../core/bytes.ts'
 import { engine } from '../../core/crypto/engine.ts'
 import type { Store } from '../../core/store/store.ts'
 import { lockTreeOf, type Lock } from '../state/lockTree.ts'
@@ -438,7 +438,7 @@ export function channelIdOf(tokenNetwork: Hex, a: Hex, b: Hex, epoch: number): H
   bytes.set(fromHex(tokenNetwork, 20), 12)
   bytes.set(fromHex(low, 20), 44)
   bytes.set(fromHex(high, 20), 76)
-  new DataView(bytes.buffer).setBigUint64(120, BigInt(epoch))
+  bytes.set(u64Bytes(epoch, 'epoch'), 120)
   return toHex(engine().keccak256(bytes))
 }
 

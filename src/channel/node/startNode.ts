@@ -289,7 +289,11 @@ export async function startNode({ options, store, undo, release }: NodeParts): P
   )
   let swaps: Swaps | undefined
   const swapping = async (): Promise<Swaps> =>
-    (swaps ??= (await import('./swaps.ts')).createSwaps(context, transfers, { accept: options.acceptSwap, revealTimeout }))
+    (swaps ??= (await import('./swaps.ts')).createSwaps(context, transfers, {
+      accept: options.acceptSwap,
+      revealTimeout,
+      standings: () => standings(channels.values()),
+    }))
   /** Loaded when a channel is opened, paid out of or closed together: paying does without. */
   let agreeing: Promise<Agreements> | undefined
   const agreements = (): Promise<Agreements> =>

@@ -14,6 +14,7 @@ import type { Link } from '../link/link.ts'
 import type { Typed } from '../wire/messages.ts'
 import type { Channel, LockRecord } from './channel.ts'
 import type { NodeContext } from './context.ts'
+import { createOffers } from './offers.ts'
 import type { Transfers } from './transfers.ts'
 
 /** An amount in one token network. */
@@ -63,22 +64,44 @@ export interface SwapOptions {
   readonly revealTimeout: number
   /** Milliseconds to wait for an answer. */
   readonly answerTimeout?: number | undefined
+  /** The accounts with which money is at stake, 0 the best: they come first where there are too many offers. */
+  readonly standings: () => ReadonlyMap<Hex, number>
 }
 
 /** The maker's lock lasts as many reveal timeouts: enough for the taker's payment over any path. */
 const MAKER_TIMEOUTS = 24
 /** Swaps that may be under way, on each side. */
 const MAX_SWAPS = 256
+/** Of those that are offered: by one account. */
+const MAX_SWAPS_OF_ONE = 16
+/** Milliseconds that an offer that was taken waits for what the maker locks. */
+const LOCK_PATIENCE = 120_000
 
 /** Creates the swaps of a node. */
 export function createSwaps(context: NodeContext, transfers: Transfers, options: SwapOptions): Swaps {
-  const { links, clock, log, account } = context
+  const { links, clock, log, account, time } = context
   const { accept = () => false, answerTimeout = 15_000, revealTimeout } = options
   /** Of this node's own offers, by secrethash. */
   const made = new Map<Hex, { readonly secret: Uint8Array; readonly take: SwapSide; readonly taker: Hex }>()
   /** Of accepted offers of others, by secrethash. */
-  const taken = new Map<Hex, { readonly offer: SwapOffer; paying: boolean; failed: boolean }>()
-  const answers = new Map<Hex, (accepted: boolean) => void>()
+  const taken = createOffers<SwapOffer>({
+    now: () => clock.now(),
+    confirmed: () => time.confirmed,
+    standings: options.standings,
+    most: MAX_SWAPS,
+    mostOfOne: MAX_SWAPS_OF_ONE,
+    patience: LOCK_PATIENCE,
+  })
+  const answers = new Map<Hex, { readonly from: Hex; readonly answer: (accepted: boolean) => void }>()
+
+  /** What the owner says of an offer; an answer that comes too late for the maker is none. */
+  const isWanted = (offer: SwapOffer): Promise<boolean> =>
+    withDeadline({ what: 'the answer of acceptSwap', ms: answerTimeout, clock }, async () => (await accept(offer)) === true).catch(
+      (error: unknown) => {
+        log.error('acceptSwap has failed: the offer is refused', { swapId: offer.id, reason: String(error) })
+        return false
+      },
+    )
 
   return {
     async offer(to, give, take, signal) {
@@ -94,7 +117,7 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
           { what: 'answer to the swap', ms: answerTimeout, signal, clock },
           () =>
             new Promise<boolean>((resolve) => {
-              answers.set(id, resolve)
+              answers.set(id, { from: to, answer: resolve })
               link.send('swapOffer', {
                 id,
                 secrethash,
@@ -124,7 +147,8 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
 
     async onMessage(link, message) {
       if (message.type === 'swapAnswer') {
-        answers.get(message.id)?.(message.accepted)
+        const waiting = answers.get(message.id)
+        if (waiting?.from === link.account) waiting.answer(message.accepted)
         return
       }
       const { id, secrethash, giveNetwork, giveAmount, takeNetwork, takeAmount } = message
@@ -134,15 +158,13 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
         give: { tokenNetwork: giveNetwork, amount: giveAmount },
         take: { tokenNetwork: takeNetwork, amount: takeAmount },
       }
-      const possible =
-        taken.size < MAX_SWAPS &&
-        !taken.has(secrethash) &&
-        context.knows(giveNetwork) &&
-        context.knows(takeNetwork) &&
-        giveAmount > 0n &&
-        takeAmount > 0n
-      const accepted = possible && (await accept(offer))
-      if (accepted) taken.set(secrethash, { offer, paying: false, failed: false })
+      const possible = context.knows(giveNetwork) && context.knows(takeNetwork) && giveAmount > 0n && takeAmount > 0n
+      // A place before the answer: while it is thought about, others come.
+      const place = possible ? taken.keep(secrethash, link.account, offer) : undefined
+      const wanted = place !== undefined && (await isWanted(offer))
+      // It may have lapsed meanwhile: the maker has given up then.
+      const accepted = wanted && taken.get(secrethash) === place
+      if (!wanted && place && taken.get(secrethash) === place) taken.drop(secrethash)
       link.send('swapAnswer', { id, accepted })
     },
 
@@ -163,11 +185,12 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
         channel.tokenNetwork !== offer.give.tokenNetwork ||
         amount < offer.give.amount
       ) {
-        taken.delete(lock.secrethash)
+        taken.drop(lock.secrethash)
         throw new SluiceError('PAYMENT_REFUSED', 'the swap has failed, or this is not what was offered')
       }
       if (!swap.paying) {
         swap.paying = true
+        swap.expiry = expiry
         transfers
           .pay({
             tokenNetwork: offer.take.tokenNetwork,
@@ -178,7 +201,7 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
             latest: expiry - 2 * revealTimeout,
           })
           .then(
-            () => void taken.delete(lock.secrethash),
+            () => taken.drop(lock.secrethash),
             (error: unknown) => {
               // What was locked is back by now, so what is held can go back too.
               swap.failed = true

@@ -116,7 +116,7 @@ export function seal(content: Uint8Array, closing: ShownByClosing): Uint8Array {
     })
   }
   const plain = new Uint8Array(PLAIN)
-  new DataView(plain.buffer).setUint16(0, content.length)
+  new DataView(plain.buffer).setUint16(0, content.length) // fits: less than PLAIN, which is below 2^16
   plain.set(content, 2)
   const nonce = randomBytes(nonceLength)
   return concatBytes(nonce, nacl.secretbox(plain, nonce, hash('sluice tower key', closing.channelId, closing.watch)))

@@ -10,7 +10,7 @@
  * chunk on average.
  * @module
  */
-import { equalBytes } from '../bytes.ts'
+import { equalBytes, u64Bytes } from '../bytes.ts'
 import { assertArgument, SluiceError } from '../errors.ts'
 import { engine } from './engine.ts'
 
@@ -245,7 +245,7 @@ export function createMerkleBuilder(state?: Uint8Array | undefined): MerkleBuild
     state() {
       const hashes = subtrees.filter((hash) => hash !== undefined)
       const out = new Uint8Array(8 + HASH * hashes.length)
-      new DataView(out.buffer).setBigUint64(0, BigInt(size))
+      out.set(u64Bytes(size, 'size'))
       hashes.forEach((hash, i) => out.set(hash, 8 + HASH * i))
       return out
     },

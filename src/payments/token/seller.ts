@@ -8,7 +8,7 @@ import { address as addressRule, assertArguments, clock as clockRule, connectedS
 import { dataTradeInterface } from '../../contracts/dataTrade.ts'
 import type { Order } from '../../contracts/order.ts'
 import { dataTradeDigests, type DataTradeDomain } from '../../contracts/typedData.ts'
-import { concatBytes, toHex, utf8, type Hex } from '../../core/bytes.ts'
+import { concatBytes, toHex, u64Bytes, utf8, type Hex } from '../../core/bytes.ts'
 import type { ChainLog } from '../../core/chain/chainLog.ts'
 import { revertCode } from '../../core/chain/revert.ts'
 import { createSender } from '../../core/chain/sender.ts'
@@ -218,7 +218,7 @@ export async function tokenPayments(options: TokenPaymentsOptions): Promise<Toke
     }
     if (payable.mode === 'onchain') await recorded(id, ack.transferred)
     const { transferred, signature } = ack
-    const voucherChange = { key: voucherKey(id), value: concatBytes(amountBytes(transferred), signature) }
+    const voucherChange = { key: voucherKey(id), value: concatBytes(u64Bytes(transferred, 'transferred'), signature) }
     if (purses.has(id)) await store.write([voucherChange])
     else {
       // It had ended with nothing earned, and was put away.
@@ -623,12 +623,6 @@ async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): 
   const failures: unknown[] = []
   for (const item of items) await act(item).catch((error: unknown) => failures.push(error))
   if (failures.length > 0) throw failures[0]
-}
-
-function amountBytes(amount: number): Uint8Array {
-  const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(amount))
-  return bytes
 }
 
 function encodeOrder({ id, order, mode }: PayableOrder, due: boolean): Uint8Array {
