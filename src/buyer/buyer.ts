@@ -184,6 +184,8 @@ const partialRule = /* @__PURE__ */ rule(
 
 /** Milliseconds to wait for the seller's goodbye. */
 const EXIT_TIMEOUT = 5000
+/** Milliseconds for purchases to end by themselves when the buyer closes. */
+const CLOSE_PATIENCE = 6000
 
 const optionRules = {
   signer: connectedSigner,
@@ -416,6 +418,11 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     return { record, standing, ...(await checkPartial(record, standing, partial)) }
   }
 
+  const closing = new AbortController()
+  /** Purchases over which data flows. */
+  const running = new Set<Purchase>()
+  const assertOpen = (): void => closing.signal.throwIfAborted()
+
   const purchase = (
     payment: PaymentKind,
     signal: AbortSignal | undefined,
@@ -439,7 +446,22 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       },
       rate: payment === 'sample' ? () => undefined : options.rate ?? (() => undefined),
     }
-    return createPurchase(context, signal)
+    const made = createPurchase(
+      {
+        ...context,
+        prepare: (until) => {
+          assertOpen()
+          return prepare(until)
+        },
+        link: (url, until) => {
+          running.add(made)
+          made.receipt.finally(() => running.delete(made)).catch(() => {})
+          return context.link(url, until)
+        },
+      },
+      signal ? AbortSignal.any([signal, closing.signal]) : closing.signal,
+    )
+    return made
   }
 
   /** An order with a deposit in the contract. */
@@ -460,36 +482,46 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     ...closes,
     address,
     menu: async (seller, menuOptions = {}) => {
+      assertOpen()
       assertArguments({ seller }, { seller: wantedRules.seller })
       assertArguments(menuOptions, signalRule, 'options')
       return (await meet(seller, menuOptions.signal)).link.menu
     },
     buy: (buy) => {
+      assertOpen()
       assertArguments(buy, buyRules, 'options')
       const payment = buy.payment ?? 'token'
       return purchase(payment, buy.signal, (signal) => makeOrder(buy, payment, signal))
     },
     sample: async (wanted) => {
+      assertOpen()
       assertArguments(wanted, wantedRules, 'options')
       const { seller, item, signal } = wanted
       return purchase('sample', signal, (until) => makeOrder({ seller, item }, 'sample', until)).bytes()
     },
     resume: (id, resumeOptions = {}) => {
+      assertOpen()
       assertCall(id, resumeOptions, { ...signalRule, partial: optional(partialRule) })
       const { partial, signal } = resumeOptions
       return purchase('token', signal, (until) => takeUp(id, partial, until))
     },
-    orders: () => book.list(),
+    orders: () => {
+      assertOpen()
+      return book.list()
+    },
     topUp: async (id, more, topUpOptions = {}) => {
+      assertOpen()
       assertCall(id, topUpOptions)
       assertArguments({ amount: more }, { amount: moneyRule })
       await token.topUp((await deposited(id)).record, more, { signal: topUpOptions.signal })
     },
     signedMenu: async (id) => {
+      assertOpen()
       assertCall(id, {})
       return book.menu((await book.get(id)).record.menuHash)
     },
     reclaim: async (id, reclaimOptions = {}) => {
+      assertOpen()
       assertCall(id, reclaimOptions)
       const { signal } = reclaimOptions
       const stored = await deposited(id)
@@ -503,6 +535,7 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       return settled(stored, () => token.reclaim(stored.record, { ack, signal }))
     },
     dispute: async (id, disputeOptions = {}) => {
+      assertOpen()
       assertCall(id, disputeOptions)
       const { signal } = disputeOptions
       const stored = await deposited(id)
@@ -519,6 +552,10 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
       return settled(stored, () => token.dispute(stored.record, evidence, { signal }))
     },
     close: async () => {
+      if (!closing.signal.aborted) closing.abort(new SluiceError('STOPPED', 'the buyer is closed: create another on the same store'))
+      // They pay for what has come, and say goodbye.
+      const ends = Promise.allSettled([...running].map(({ receipt }) => receipt))
+      await Promise.race([ends, clock.sleep(CLOSE_PATIENCE)])
       for (const link of links.values()) (await link.catch(() => undefined))?.close()
       await token.close()
       if (options.store === undefined || typeof options.store === 'string') await store.close()

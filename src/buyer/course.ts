@@ -216,7 +216,11 @@ export function createCourse(
     arrived.ring()
   }
   const onAbort = (): void =>
-    failWith(new SluiceError('ABORTED', `the purchase of "${item.id}" was aborted by the caller`, { cause: signal.reason }))
+    failWith(
+      isSluiceError(signal.reason, 'STOPPED')
+        ? signal.reason
+        : new SluiceError('ABORTED', `the purchase of "${item.id}" was aborted by the caller`, { cause: signal.reason }),
+    )
   signal.addEventListener('abort', onAbort, { once: true })
 
   const windowEnd = (): number => acked + unpaidWindow(Math.floor(acked / granularity), cap) * granularity
@@ -544,7 +548,8 @@ export function createCourse(
     fail: async (error) => {
       release()
       const code = isSluiceError(error) ? error.code : 'PEER_REFUSED'
-      if (code === 'ABORTED') {
+      // What came is paid. An order that a closing buyer leaves goes on with the next one.
+      if (code === 'ABORTED' || code === 'STOPPED') {
         failure = undefined
         await settleUp().catch(() => {})
       }

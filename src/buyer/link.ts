@@ -8,7 +8,7 @@ import type { Clock } from '../core/clock.ts'
 import { addressOf } from '../core/crypto/key.ts'
 import { assertSignedBy } from '../core/crypto/signature.ts'
 import { withDeadline } from '../core/deadline.ts'
-import { SluiceError } from '../core/errors.ts'
+import { isSluiceError, SluiceError } from '../core/errors.ts'
 import { decodeFrame, type DataFrame } from '../protocol/frame.ts'
 import type { Identity } from '../protocol/identity.ts'
 import { menuFromWire, ZERO32, type Menu } from '../protocol/menu.ts'
@@ -197,7 +197,7 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
         try {
           packet(data)
         } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)))
+          reject(hello ? asError(error) : noSeller(url, error))
           throw error // the transport closes on it
         }
       },
@@ -250,6 +250,18 @@ async function greet({ url, connect, identity, domain, seller }: LinkOptions, si
 export function refusal(reason: Payload<'exit'>['reason']): SluiceError {
   if (!reason) return new SluiceError('PEER_REFUSED', 'the seller ended the order before it was complete')
   return new SluiceError('PEER_REFUSED', `the seller refused: ${reason.message}`, { details: { code: reason.code } })
+}
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
+
+/** Whoever has not said hello yet, and says what no seller says, is another server: mostly the RPC node, by its port. */
+function noSeller(url: string, error: unknown): Error {
+  const isForeign = isSluiceError(error, 'BAD_MESSAGE') || isSluiceError(error, 'BAD_FRAME')
+  if (!isForeign || error.details['field'] === 'reply_to') return asError(error)
+  return new SluiceError(error.code, `${url} answers, but not as a seller: it may be another server, such as an RPC node`, {
+    details: { ...error.details, url },
+    cause: error,
+  })
 }
 
 function unexpected(what: string): SluiceError {

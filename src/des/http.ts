@@ -171,7 +171,7 @@ function answerOf(response: AxiosResponse<unknown>, as: 'json' | 'text', base: s
   const { code, sentence, details } = refusalOf(text)
   throw new SluiceError(
     code ?? STATUSES[status] ?? (status >= 500 ? 'CONNECTION_FAILED' : 'PEER_REFUSED'),
-    `the exchange refused with ${status}${sentence === '' ? '' : `: ${sentence}`}`,
+    `the exchange ${status >= 500 ? 'has failed' : 'refused'} with ${status}${sentence === '' ? '' : `: ${sentence}`}`,
     {
       details: {
         ...details,

@@ -84,7 +84,7 @@ describe('openPostgres', () => {
   it('says that it cannot be reached, without the password', async () => {
     const sql = openPostgres({ url: 'postgres://a:secret@127.0.0.1:1/x' })
     const error = await sql.transaction(async () => {}).catch((error: unknown) => error)
-    expect(error).toMatchObject({ code: 'SQL_FAILED', shortMessage: 'the database could not be reached' })
+    expect(error).toMatchObject({ code: 'SQL_FAILED', shortMessage: 'the database could not be reached at 127.0.0.1:1 (connect ECONNREFUSED)' })
     expect(JSON.stringify(error)).not.toContain('secret')
     await sql.close()
   })

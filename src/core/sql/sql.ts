@@ -112,6 +112,14 @@ function guard(pool: PostgresPool): PostgresPool {
   }
 }
 
+/** What the system says of a socket: host and port, and nothing of who signs in. */
+function whereOf(cause: unknown): string {
+  const { syscall, code, hostname, address, port } = cause as Readonly<Record<string, unknown>>
+  const host = hostname ?? address
+  if (typeof syscall !== 'string' || typeof host !== 'string') return ''
+  return ` at ${host}${typeof port === 'number' ? `:${port}` : ''} (${syscall} ${String(code)})`
+}
+
 /** The database's own sentence may hold values of a row, so it stays in the cause. */
 function fail(cause: unknown): never {
   if (isSluiceError(cause)) throw cause
@@ -119,7 +127,7 @@ function fail(cause: unknown): never {
   const { constraint } = cause as { constraint?: string | undefined }
   throw new SluiceError(
     'SQL_FAILED',
-    state === undefined ? 'the database could not be reached' : `the database refused a statement (SQLSTATE ${state})`,
+    state === undefined ? `the database could not be reached${whereOf(cause)}` : `the database refused a statement (SQLSTATE ${state})`,
     { cause, details: { sqlState: state, constraint } },
   )
 }
