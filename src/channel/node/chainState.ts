@@ -5,6 +5,7 @@
  */
 import { fromHex, toHex, type Hex } from '../../core/bytes.ts'
 import { isSluiceError, SluiceError } from '../../core/errors.ts'
+import { backoff } from '../../core/retry.ts'
 import type { BlockchainService, OnChainProof } from '../chain/blockchainService.ts'
 import type { ChainEvent } from '../chain/chainEvents.ts'
 import { encodeSteps } from '../stream/streamTerms.ts'
@@ -54,6 +55,9 @@ export interface ChainStateHandlers {
 
 /** First proofs of channels to come: anybody can give one. */
 const MAX_FIRST_PROOFS = 10_000
+/** Milliseconds before what can wait is tried again after a failure, at first and at most. */
+const PAUSE = 2_000
+const LONGEST_PAUSE = 60_000
 /** Secrets that may be registered in one transaction. */
 const MOST_TOGETHER = 16_384
 
@@ -68,25 +72,37 @@ export function createChainState(
   handlers: ChainStateHandlers,
 ): ChainState {
   const { firstProofs, releases, rewind } = kept
-  const { account, channels, events, journal, log, time, key } = context
+  const { account, channels, clock, events, journal, log, time, key } = context
   /** Secrets of a registration whose end has not come yet. */
   let revealed: { readonly secrethash: Hex; readonly secret: Uint8Array }[] = []
   /** Transactions under way. */
   const busy = new Set<string>()
+  /** Those that were tried too early, or in vain: how often, and when they are tried again, in milliseconds. */
+  const paused = new Map<string, { readonly failures: number; readonly until: number }>()
 
-  /** Sends a transaction that is due, once at a time; what has come too late is settled otherwise. */
-  const send = (what: string, channel: Channel, run: () => Promise<unknown>): void => {
+  /**
+   * Sends a transaction that is due, once at a time; what has come too late is settled otherwise.
+   * @param isPatient - nothing is lost by waiting: after a failure there is a pause, which grows.
+   */
+  const send = (what: string, channel: Channel, run: () => Promise<unknown>, isPatient = false): void => {
     const id = `${what}/${channel.id}`
-    if (busy.has(id)) return
+    if (busy.has(id) || (paused.get(id)?.until ?? 0) > clock.now()) return
     busy.add(id)
     run()
       .then(
-        () => log.info(`${what} done`, { channelId: channel.id }),
-        (error: unknown) =>
+        () => {
+          paused.delete(id)
+          log.info(`${what} done`, { channelId: channel.id })
+        },
+        (error: unknown) => {
+          const failures = (paused.get(id)?.failures ?? 0) + 1
+          const pause = backoff(failures, { delay: PAUSE, maxDelay: LONGEST_PAUSE })
+          if (isPatient) paused.set(id, { failures, until: clock.now() + pause })
           log.warn(`${what} failed`, {
             channelId: channel.id,
             reason: isSluiceError(error) ? `${error.code}: ${error.shortMessage}` : String(error),
-          }),
+          })
+        },
       )
       .finally(() => busy.delete(id))
   }
@@ -180,11 +196,12 @@ export function createChainState(
 
   const settle = (channel: Channel): void => {
     const { presented, settleAt, closedByUs, partner } = channel
-    if (!presented || !handlers.autoSettle || time.confirmed < settleAt) return
+    // By either clock: where blocks come only with transactions, the chain's stands still. The estimate decides.
+    if (!presented || !handlers.autoSettle || time.now() < settleAt) return
     const [closer, other] = closedByUs ? [account, partner] : [partner, account]
-    send('settle channel', channel, async () =>
-      (await chain.transactions()).settle(channel.tokenNetwork, channel.id, closer, other, presented),
-    )
+    const run = async (): Promise<unknown> =>
+      (await chain.transactions()).settle(channel.tokenNetwork, channel.id, closer, other, presented)
+    send('settle channel', channel, run, true)
   }
 
   return {
@@ -253,7 +270,7 @@ export function createChainState(
           if (releases.isToShow(channel)) send('show releases', channel, () => releases.show(channel, chain))
           settle(channel)
         } else if (channel.phase === 'settled' && isLeft(channel) && handlers.autoSettle) {
-          send('unlock', channel, () => handlers.unlock(channel))
+          send('unlock', channel, () => handlers.unlock(channel), true)
         }
       }
     },
