@@ -1,25 +1,28 @@
 /**
  * Proves that the package works once packed: installs the tarball beside ethers into an empty project and uses every
  * entry point from Node as an ES module and as CommonJS, from TypeScript under each way of resolving modules, from a Vite
- * app in a real browser, and from bundles for Node that trade on a real chain.
+ * app in a real browser and its web worker, and from bundles for Node that trade on a real chain. Also that no install
+ * script is needed, that a page's program compiles with every declaration checked, and what a page loads first.
  *
- *     npm run pack-test
+ *     npm run build && npm run pack-test
  * @module
  */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { basename, dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import { buildSync } from 'esbuild'
 import { ZeroAddress } from 'ethers'
 import { tokenNetworkRegistryContract } from '../src/contracts/tokenNetworkRegistry.ts'
 import { launchChromium } from '../src/testing/chromium.ts'
 import { startDevnet } from '../src/testing/devnet.ts'
 import { entries } from './entries.mjs'
+import { MAX_SIZE } from './packed.mjs'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -116,10 +119,88 @@ function inTypeScript() {
   configure('nodenext', { module: 'nodenext', moduleResolution: 'nodenext' }, ['main.mts', 'main.cts'])
 }
 
+/** Where the types of a page's program may come from: what it calls itself, and what those packages' own types name. */
+const BROWSER_TYPES = ['@types/node', 'abstract-level', 'buffer', 'ethers', 'eventemitter3', 'level-supports', 'level-transcoder', 'sluice-sdk', 'typescript', 'undici-types', 'valibot']
+/** A server's, still reached since the bundled types take `Clock` and `Logger` from `des/server.d.ts`: no more may come. */
+const SERVER_TYPES = ['axios', 'kysely', 'nodemailer']
+
+/** A page's program compiles without Node's types being asked for, with every declaration that it reaches checked. */
+function inBrowserTypes() {
+  for (const entry of ['buyer', 'channel']) {
+    write({
+      'page/main.ts': `import * as entry from 'sluice-sdk/${entry}'\nexport const all: object = entry`,
+      'page/tsconfig.json': {
+        compilerOptions: { target: 'es2022', lib: ['es2023', 'esnext.disposable', 'dom', 'dom.asynciterable'], strict: true, noEmit: true, types: [], skipLibCheck: false, module: 'esnext', moduleResolution: 'bundler', customConditions: ['browser'] },
+        files: ['main.ts'],
+      },
+    })
+    const files = run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'page', '--listFiles']).split('\n')
+    const packages = new Set(files.map(file => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]).filter(Boolean))
+    assert.deepEqual([...packages].filter(name => ![...BROWSER_TYPES, ...SERVER_TYPES].includes(name)), [], `what the types of sluice-sdk/${entry} pull in`)
+  }
+  done('TypeScript for a page, every declaration checked')
+}
+
+/** Kilobytes (gzip, ethers not counted) that a page carries at first, at most. A buyer is to come down to 30. */
+const FIRST_LOAD = { buyer: 32, channel: 40 }
+
+/** Weighs what Vite makes of an entry: what the page loads first, and all that it may load later. */
+function firstLoad() {
+  for (const [entry, limit] of Object.entries(FIRST_LOAD)) {
+    write({
+      'weight/index.html': '<!doctype html><title>app</title><script type="module" src="./main.js"></script>',
+      'weight/main.js': `import * as entry from 'sluice-sdk/${entry}'\nglobalThis.entry = entry`,
+      'weight/vite.config.js': 'export default { build: { manifest: true, modulePreload: { polyfill: false }, rollupOptions: { external: [/^ethers/] } } }',
+    })
+    run(process.execPath, ['node_modules/vite/bin/vite.js', 'build', 'weight', '--logLevel', 'warn'])
+    const dist = join(project, 'weight/dist')
+    const manifest = JSON.parse(readFileSync(join(dist, '.vite/manifest.json'), 'utf8'))
+    const weigh = (...kinds) => {
+      const names = new Set(['index.html'])
+      // A set that grows while it is walked: what is added is visited too.
+      for (const name of names) for (const kind of kinds) for (const next of manifest[name][kind] ?? []) names.add(next)
+      return [...names].reduce((sum, name) => sum + gzipSync(readFileSync(join(dist, manifest[name].file))).length, 0) / 1000
+    }
+    const first = weigh('imports')
+    assert.ok(first <= limit, `sluice-sdk/${entry} makes a page load ${first.toFixed(1)} kB at first; ${limit} are allowed`)
+    done(`sluice-sdk/${entry} by Vite: ${first.toFixed(1)} kB at first (${limit} allowed), ${weigh('imports', 'dynamicImports').toFixed(1)} kB with all that it may load later`)
+  }
+}
+
+/** A store on the disk that is written, closed and read again. */
+const storeProgram = `import { openStore } from 'sluice-sdk/store'
+const value = new Uint8Array([1, 2, 3])
+const first = await openStore('./kept')
+await first.write([{ key: 'a', value }])
+await first.close()
+const again = await openStore('./kept')
+console.log((await again.get('a')).join())
+await again.close()
+`
+
+/** Installs with no script allowed to run, by npm: a store on the disk works. */
+function withoutScripts(tarball) {
+  const at = name => ({ cwd: join(project, name) })
+  const prepare = name => write({
+    [`${name}/package.json`]: { name, private: true, dependencies: { 'sluice-sdk': `file:../${tarball}`, 'ethers': devDependencies.ethers } },
+    [`${name}/store.mjs`]: storeProgram,
+  })
+  const works = name => assert.equal(run(process.execPath, ['store.mjs'], at(name)).trim(), '1,2,3')
+  prepare('scriptless')
+  run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'], at('scriptless'))
+  works('scriptless')
+  done('npm install --ignore-scripts: a store on the disk works')
+}
+
 async function inBrowser() {
   write({
     'app/index.html': '<!doctype html><title>app</title><script type="module" src="./main.js"></script>',
-    'app/main.js': `${program(browserSpecifiers, imports)}\nglobalThis.report = report`,
+    'app/main.js': `${program(browserSpecifiers, imports)}
+const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
+worker.onmessage = ({ data }) => { globalThis.report = { page: report, worker: data } }
+worker.onerror = event => { throw new Error(\`worker: \${event.message}\`) }`,
+    'app/worker.js': `${program(browserSpecifiers, imports)}\npostMessage(report)`,
+    'app/vite.config.js': 'export default { worker: { format: \'es\' } }',
   })
   run(process.execPath, ['node_modules/vite/bin/vite.js', 'build', 'app', '--logLevel', 'warn'])
 
@@ -143,13 +224,14 @@ async function inBrowser() {
     const report = await page.waitForFunction(() => globalThis.report, null, { timeout: 10_000 })
       .then(handle => handle.jsonValue())
       .catch(cause => assert.fail(`The page did not run: ${errors.join('; ') || cause}`))
-    checkReport(report, browserSpecifiers)
+    checkReport(report.page, browserSpecifiers)
+    checkReport(report.worker, browserSpecifiers)
     assert.deepEqual(errors, [])
   } finally {
     await browser.close()
     server.close()
   }
-  done('Vite app in a browser')
+  done('Vite app in a browser, and in a web worker of it')
 }
 
 const esbuild = format => path =>
@@ -227,16 +309,23 @@ trade(JSON.parse(process.env.CHAIN)).then(report => console.log(JSON.stringify(r
 }
 
 try {
-  run('npm', ['pack', '--pack-destination', project], { cwd: root })
-  const [tarball] = readdirSync(project)
+  if (!existsSync(join(root, 'dist/types/index.d.ts'))) throw new Error('Nothing to pack: npm run build')
+  // Without scripts: the build would run once more.
+  const packed = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', project], { cwd: root })
+  const [{ filename: tarball, unpackedSize }] = Object.values(JSON.parse(packed))
+  assert.ok(unpackedSize <= MAX_SIZE, `the package has ${unpackedSize} bytes unpacked, ${MAX_SIZE} are allowed`)
   write({ 'package.json': { name: 'consumer', private: true } })
   install(`./${tarball}`, ...versioned(['ethers']))
-  done(`${tarball} installed`)
+  done(`${tarball} installed: ${(unpackedSize / 1e6).toFixed(1)} MB unpacked`)
   // Before anything else is installed, so that a dependency that the package forgot to name is missed.
   inNode()
-  install('-D', ...versioned(['typescript', '@types/node', 'vite']))
+  install('-D', ...versioned(['typescript', 'vite']))
+  inBrowserTypes()
+  install('-D', ...versioned(['@types/node']))
   inTypeScript()
+  firstLoad()
   await inBrowser()
+  withoutScripts(tarball)
   tryInstall('webpack@5') || delete bundlers.webpack
   await inBundles()
 } finally {

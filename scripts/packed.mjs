@@ -11,7 +11,7 @@ import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Bytes of the package at most, unpacked. */
-const MAX_SIZE = 6_000_000
+export const MAX_SIZE = 6_000_000
 
 /**
  * @param {readonly string[]} files the paths in the package
@@ -38,11 +38,13 @@ function brokenLinks(files, root) {
 const anchors = text => new Set([...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
   heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').trim().replace(/\s/g, '-')))
 
-const root = fileURLToPath(new URL('../', import.meta.url))
-const answer = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26, shell: process.platform === 'win32' })
-const [{ unpackedSize, files }] = Object.values(JSON.parse(answer))
-const faults = brokenLinks(files.map(({ path }) => path), root)
-if (unpackedSize > MAX_SIZE) faults.push(`the package has ${unpackedSize} bytes unpacked, ${MAX_SIZE} are allowed`)
-for (const fault of faults) console.error(fault)
-if (faults.length > 0) process.exit(1)
-console.log(`packed: ${files.length} files, ${(unpackedSize / 1e6).toFixed(1)} MB, every link leads somewhere`)
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const root = fileURLToPath(new URL('../', import.meta.url))
+  const answer = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26, shell: process.platform === 'win32' })
+  const [{ unpackedSize, files }] = Object.values(JSON.parse(answer))
+  const faults = brokenLinks(files.map(({ path }) => path), root)
+  if (unpackedSize > MAX_SIZE) faults.push(`the package has ${unpackedSize} bytes unpacked, ${MAX_SIZE} are allowed`)
+  for (const fault of faults) console.error(fault)
+  if (faults.length > 0) process.exit(1)
+  console.log(`packed: ${files.length} files, ${(unpackedSize / 1e6).toFixed(1)} MB, every link leads somewhere`)
+}
