@@ -1,13 +1,7 @@
 /**
- * Runs the hostile model of payment channels: `npm run hostile -- [--runs 1000] [--seed N] [--theme T] [--trace] [--first]`,
- * or without one of the guards against what it must find: `--without stalled-unlock`. Ends with 1 if somebody has lost.
- *
- * | guard | without it |
- * | --- | --- |
- * | `list-key` | the key of a list of secrets passes for a secrethash: a mediator pays a lock that it can't claim |
- * | `signed-steps` | steps of a hash chain are taken out of what towers and relayers send |
- * | `stalled-unlock` | a mediator that sees no blocks pays for a secret that is worth nothing to it any more |
- * | `closing-steps` | steps that come when a closing is signed are told as paid, and never are |
+ * Runs a hostile model: `npm run hostile -- [--model channels|trade] [--runs 1000] [--seed N] [--theme T] [--trace] [--first]`,
+ * or without one of the guards against what it must find: `--without stalled-unlock`. Ends with 1 if somebody has lost. What
+ * the models do is in `docs/hostile.md`.
  *
  * The model and the library are bundled into one file first: nothing is loaded while a run goes on, so a seed repeats it exactly.
  * @module
@@ -22,20 +16,21 @@ import { compile } from './solc.mjs'
 const root = fileURLToPath(new URL('../', import.meta.url))
 
 /**
- * Guards that can be taken out, each by a change of what is run; Solidity is compiled anew.
+ * Guards that can be taken out, each by a change of what is run; Solidity is compiled anew. Of a model that is not named it is
+ * `channels`.
  * @typedef {readonly [file: string, from: string, to: string]} Change
- * @type {Record<string, { readonly says: string, readonly theme: string, readonly changes: readonly Change[] }>}
+ * @type {Record<string, { readonly model?: 'trade', readonly theme: string, readonly changes: readonly Change[] }>}
  */
 const guards = {
+  // The key of a list of secrets in the secret registry counts for no secret.
   'list-key': {
-    says: 'the key of a list of secrets in the secret registry counts for no secret',
     theme: 'lists',
     changes: [
       ['src/contracts/solidity/SecretRegistry.sol', 'mul(time, iszero(shr(255, time)))', 'shr(1, shl(1, time))'],
     ],
   },
+  // The steps of a hash chain are signed with a closing or an update, and more steps of a proof replace fewer.
   'signed-steps': {
-    says: 'the steps of a hash chain are signed with a closing or an update, and more steps of a proof replace fewer',
     theme: 'chains',
     changes: [
       ['src/contracts/solidity/TokenNetwork.sol', 'steps.length == 0 ? bytes32(0) : keccak256(steps)', 'bytes32(steps.length * 0)'],
@@ -43,8 +38,8 @@ const guards = {
       ['src/contracts/channelTypes.ts', 'steps.length === 0 ? NO_HASH', 'steps.length >= 0 ? NO_HASH'],
     ],
   },
+  // A mediator pays for a secret only while it is certain that it can use it itself.
   'stalled-unlock': {
-    says: 'a mediator pays for a secret only while it is certain that it can use it itself',
     theme: 'blind',
     changes: [
       [
@@ -54,22 +49,122 @@ const guards = {
       ],
     ],
   },
+  // A step that comes after a closing was signed pays nothing.
   'closing-steps': {
-    says: 'a step that comes after a closing was signed pays nothing',
     theme: 'chains',
     changes: [['src/channel/node/streams.ts', 'if (channel.closing) return //', '//']],
+  },
+  // Secrets in danger are registered in transactions that fit a block.
+  'fitting-secrets': {
+    theme: 'crowds',
+    changes: [
+      ['src/channel/node/registrar.ts', 'const fits = sizeFor(await gasLimit())', 'const fits = MOST_TOGETHER; await gasLimit()'],
+      ['src/channel/node/registrar.ts', 'if (!hasLeft) most = Math.min(most, Math.max(1, Math.floor(secrets.length / 2)))', ''],
+    ],
+  },
+  // What a node has given back is not told as received.
+  'given-back': {
+    theme: 'blind',
+    changes: [['src/channel/node/locks.ts', 'own || lock.givenBack || !isPublicInTime(lock)', 'own || !isPublicInTime(lock)']],
+  },
+
+  // An order's salt commits to what it is for, and a known order is opened again for nothing else.
+  'one-thing': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [
+      ['src/seller/desk.ts', 'if (payload.terms.salt !== saltFor(payload, item)) {', "if (payload.nonce === '') {"],
+      ['src/seller/desk.ts', 'if (given[field] === known[field]) continue', 'if (field.length > 0) continue'],
+    ],
+  },
+  // The same, of the salt alone: unpaid orders are forgotten for want of room.
+  'salt': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [['src/seller/desk.ts', 'if (payload.terms.salt !== saltFor(payload, item)) {', "if (payload.nonce === '') {"]],
+  },
+  // An order costs what the menu says.
+  'price': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [['src/seller/desk.ts', 'if (order.price < price) {', 'if (order.price < 0n) {']],
+  },
+  // A voucher is signed by the order's buyer or its session key.
+  'voucher-signer': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [['src/payments/token/seller.ts', 'assertAck(digests, payable, ack)', 'void assertAck']],
+  },
+  // Data flows as far as the deposit goes.
+  'deposit': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [
+      ['src/payments/token/seller.ts', 'return coveredBytes(payable.order, purse.deposit)', 'return payable.order.totalData'],
+    ],
+  },
+  // A voucher is durable before its bytes count as paid.
+  'durable-voucher': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [['src/payments/token/seller.ts', 'if (purses.has(id)) await store.write([voucherChange])', 'if (purses.has(id)) await keptNow']],
+  },
+  // A close request is answered in time.
+  'close-request': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [['src/payments/token/seller.ts', "case 'CloseRequested':", "case 'CloseRequested':\n        return\n      case 'Never' as never:"]],
+  },
+  // The unpaid window begins with one chunk.
+  'window': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [['src/seller/flow.ts', 'unpaidWindow(Math.floor(paid / granularity), cap)', 'cap']],
+  },
+  // Another run of live data is not part of an order.
+  'live-run': {
+    model: 'trade',
+    theme: 'buyer/token',
+    changes: [['src/seller/desk.ts', 'again: record !== undefined && (!item.live || record.begun)', 'again: false']],
+  },
+  // A trade of Alipay pays for the order that it names.
+  'alipay-order': {
+    model: 'trade',
+    theme: 'buyer/alipay',
+    changes: [['src/payments/alipay.ts', 'if (trade.outTradeNo !== outTradeNo(id)) {', "if (trade.outTradeNo === '') {"]],
+  },
+  // An acknowledgement counts once its payment has come in by channel.
+  'channel-arrival': {
+    model: 'trade',
+    theme: 'buyer/channel',
+    changes: [['src/payments/channel/seller.ts', 'await arrival(purse, due).catch(', 'await Promise.resolve(arrival).then(() => {}).catch(']],
+  },
+  // A buyer holds each chunk against the root.
+  'chunk-proof': {
+    model: 'trade',
+    theme: 'seller/token',
+    changes: [['src/buyer/intake.ts', 'if (verifier && !verifier.verify(', 'if (verifier && frame.index < 0 && !verifier.verify(']],
+  },
+  // The contract takes vouchers that the order's buyer has signed, for the count that it has signed.
+  'signed-count': {
+    model: 'trade',
+    theme: 'seller/token',
+    changes: [
+      ['src/contracts/solidity/DataTrade.sol', 'signer == address(0) || (signer != order.ackSigner && signer != order.buyer)', 'signer == address(0) && signer == order.buyer'],
+    ],
   },
 }
 
 /** Contracts whose bytecode is bundled. */
-const deployed = ['SecretRegistry', 'TokenNetworkRegistry', 'TowerDeposit']
+const deployed = ['SecretRegistry', 'TokenNetworkRegistry', 'TowerDeposit', 'DataTrade']
 
 /**
- * Bundles the model, without a guard if one is named.
+ * Bundles a model, without a guard if one is named.
+ * @param {string} model
  * @param {string | undefined} without
  * @returns {Promise<{ program: string, remove: () => void }>}
  */
-async function bundleModel(without) {
+async function bundleModel(model, without) {
   const guard = without === undefined ? undefined : guards[without]
   if (without !== undefined && !guard) throw new Error(`--without takes one of ${Object.keys(guards).join(', ')}`)
   const changed = (path, text) => {
@@ -90,7 +185,7 @@ async function bundleModel(without) {
   const program = join(folder, 'main.mjs')
   await build({
     absWorkingDir: root,
-    entryPoints: ['test/hostile/channels/main.ts'],
+    entryPoints: [`test/hostile/${model}/main.ts`],
     outfile: program,
     bundle: true,
     platform: 'node',
@@ -119,9 +214,14 @@ async function bundleModel(without) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const args = process.argv.slice(2)
-  const at = args.indexOf('--without')
-  const without = at < 0 ? undefined : args.splice(at, 2)[1]
-  const { program, remove } = await bundleModel(without)
+  const option = name => {
+    const at = args.indexOf(name)
+    return at < 0 ? undefined : args.splice(at, 2)[1]
+  }
+  const without = option('--without')
+  const model = option('--model') ?? guards[without]?.model ?? 'channels'
+  if (model !== 'channels' && model !== 'trade') throw new Error('--model is channels or trade')
+  const { program, remove } = await bundleModel(model, without)
   if (without !== undefined && !args.includes('--theme')) args.push('--theme', guards[without].theme)
   // Most of what a run makes is soon garbage.
   const child = spawn(process.execPath, ['--max-semi-space-size=64', program, ...args], { cwd: root, stdio: 'inherit' })
