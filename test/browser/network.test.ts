@@ -128,7 +128,8 @@ test('a node that is off is marked, and what is locked is shown while a payment 
   const done = async (): Promise<number> => Number(await page.locator('#done').textContent())
   const before = await done()
   await soon(() => pay(0, 2, '0.01').then(() => true, () => false)).toBe(true)
-  await soon(done).toBe(before + 1)
+  // One that was given up while Cleo came back may have arrived all the same.
+  await soon(async () => (await done()) > before).toBe(true)
 
   ice.frozen = new Promise((resolve) => (ice.thaw = resolve))
   const paid = pay(0, 2, '0.05')
