@@ -5,7 +5,7 @@
 import { concatBytes, type Hex } from '../core/bytes.ts'
 import { SluiceError } from '../core/errors.ts'
 import { createEmitter, type Events } from '../core/events.ts'
-import { createCourse, type Course, type CourseContext, type PurchaseEvents, type Receipt, type Start } from './course.ts'
+import type { Course, CourseContext, PurchaseEvents, Receipt, Start } from './course.ts'
 
 /** A purchase that is going on. Iterate over it to let data flow; leave the loop to stop and pay only for what came. */
 export interface Purchase extends AsyncIterable<Uint8Array> {
@@ -63,6 +63,8 @@ export function createPurchase(context: CourseContext, signal: AbortSignal | und
     let course: Course | undefined
     let complete = false
     try {
+      // Loaded when data is to flow.
+      const { createCourse } = await import('./course.ts')
       const start = await prepare()
       const { record, ahead } = start
       course = createCourse(context, events, start, stop.signal)
