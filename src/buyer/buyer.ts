@@ -554,8 +554,10 @@ export async function createBuyer(options: BuyerOptions): Promise<Buyer> {
     close: async () => {
       if (!closing.signal.aborted) closing.abort(new SluiceError('STOPPED', 'the buyer is closed: create another on the same store'))
       // They pay for what has come, and say goodbye.
+      const patience = new AbortController()
       const ends = Promise.allSettled([...running].map(({ receipt }) => receipt))
-      await Promise.race([ends, clock.sleep(CLOSE_PATIENCE)])
+      await Promise.race([ends, clock.sleep(CLOSE_PATIENCE, patience.signal).catch(() => {})])
+      patience.abort()
       for (const link of links.values()) (await link.catch(() => undefined))?.close()
       await token.close()
       if (options.store === undefined || typeof options.store === 'string') await store.close()

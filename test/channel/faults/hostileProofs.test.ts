@@ -354,7 +354,7 @@ describe('a channel that ends', () => {
   ])('is not closed together for %s: what is on its way would be lost', async (_what, wrong) => {
     peer.proof('payment', { amount: 100n, paymentId: paymentId() })
     await eventually('the payment', () => info().partnerCapacity === 900n)
-    const validUntil = Math.floor(Date.now() / 1000) + 300
+    const validUntil = Math.max(now(), await village.devnet.time()) + 300
     const [balance1, balance2] = peer.account < bob.account ? [900n, 600n] : [600n, 900n]
     const right = { channelId: id, nonce: peer.side.nonce, accepted: 0, balance1, balance2, validUntil }
     peer.send('closeRequest', { ...right, nonce: right.nonce + wrong.nonce, accepted: wrong.accepted })
