@@ -15,14 +15,14 @@ function run(...args: readonly string[]): { readonly said: string; readonly summ
 }
 
 it('leaves everybody honest what it is owed, whatever its neighbours do', { timeout: 300_000 }, () => {
-  const { summary, said } = run('--runs', '40', '--seed', '1')
+  const { summary, said } = run('--runs', '24', '--seed', '1')
   expect(summary.lost, said).toBe(0)
-  expect(summary.runs).toBe(40)
+  expect(summary.runs).toBe(24)
 })
 
 it('repeats a run by its seed', { timeout: 120_000 }, () => {
-  const whole = run('--runs', '3', '--seed', '500').summary.prints
-  expect(run('--runs', '1', '--seed', '502').summary.prints).toEqual(whole.slice(2))
+  const whole = run('--runs', '2', '--seed', '500').summary.prints
+  expect(run('--runs', '1', '--seed', '501').summary.prints).toEqual(whole.slice(1))
 })
 
 it('notices that steps of a hash chain can be taken out', { timeout: 300_000 }, () => {

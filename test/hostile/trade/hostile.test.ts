@@ -15,16 +15,16 @@ function run(...args: readonly string[]): { readonly said: string; readonly summ
 }
 
 it('leaves an honest seller its money, and an honest buyer its data or its deposit', { timeout: 300_000 }, () => {
-  const { summary, said } = run('--runs', '60', '--seed', '1')
+  const { summary, said } = run('--runs', '40', '--seed', '1')
   expect(summary.lost, said).toBe(0)
-  expect(summary.runs).toBe(60)
+  expect(summary.runs).toBe(40)
 })
 
 it('repeats a run by its seed', { timeout: 120_000 }, () => {
-  const whole = run('--runs', '9', '--seed', '500').summary.prints
-  expect(run('--runs', '3', '--seed', '506').summary.prints).toEqual(whole.slice(6))
+  const whole = run('--runs', '4', '--seed', '500').summary.prints
+  expect(run('--runs', '1', '--seed', '503').summary.prints).toEqual(whole.slice(3))
 })
 
-it.each(['one-thing', 'deposit', 'alipay-order'])('notices that the guard %s is gone', { timeout: 300_000 }, (guard) => {
+it.each(['one-thing', 'deposit'])('notices that the guard %s is gone', { timeout: 300_000 }, (guard) => {
   expect(run('--without', guard, '--runs', '60', '--first').summary.lost).toBe(1)
 })
