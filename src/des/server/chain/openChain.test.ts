@@ -56,7 +56,7 @@ beforeAll(async () => {
     if (event.action !== 'sendRpcPayload') return
     const methods = [event.payload].flat().map((call) => (call as { method: string }).method)
     heads += methods.filter((method) => method === 'eth_blockNumber').length
-    if (methods.some((method) => method === 'eth_getBalance' || method === 'eth_estimateGas')) sendingAt = Date.now()
+    if (methods.some((method) => OF_SENDERS.has(method))) sendingAt = Date.now()
   })
 }, 60_000)
 afterEach(async () => {
@@ -82,7 +82,9 @@ const clock: Clock = {
 
 /** How often the newest block was asked for. */
 let heads = 0
-/** When something was last asked that only a sender asks. */
+/** What is asked by a call that is being sent, without a longer pause until it is over. */
+const OF_SENDERS = new Set(['eth_getBalance', 'eth_estimateGas', 'eth_getTransactionCount', 'eth_sendRawTransaction'])
+/** When one of them was asked last. */
 let sendingAt = 0
 /** Waits until the chain was looked at some times more: what hasn't happened then, will not. */
 async function looks(count = 5): Promise<void> {
@@ -401,7 +403,7 @@ describe('transfers', () => {
     await eventually(() => world.ends).toEqual([{ is: 'refused', item: due.item, reason: 'EXPIRATION_OUT_OF_RANGE' }])
     // The call is not sent any more when there is money again; one that was being sent just then has failed by now.
     await looks(20)
-    while (Date.now() - sendingAt < 1_000) await systemClock.sleep(20)
+    while (Date.now() - sendingAt < 2_000) await systemClock.sleep(20)
     await devnet.provider.send('anvil_setBalance', [address, `0x${balanceBefore.toString(16)}`])
     const before = await sentBy(world)
     await clock.sleep(4000) // longer than a failed call waits
