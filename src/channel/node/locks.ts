@@ -50,6 +50,8 @@ export interface LockHandlers {
    * @param expiry - of its first part that is over.
    */
   mayTake(lock: LockRecord, channel: Channel, amount: bigint, expiry: number): boolean
+  /** Whether the other half of a swap is being paid by this lock: until that has failed, it can't be given back. */
+  isHeld(lock: LockRecord): boolean
   /** Registers secrets on chain: their locks are about to expire. */
   register(secrets: readonly Endangered[]): void
   /** The smallest lock that is worth claiming in a token network. */
@@ -387,6 +389,8 @@ export function createLocks(
   function giveBack(entry: LockEntry, code: string, failed: Hex = NO_HASH, report?: Report): void {
     const { channel, lock } = entry
     if (lock.secret) return // ours already
+    // Between two attempts to pay the other half nothing is locked, and the next one may succeed.
+    if (!lock.givenBack && isOurs(lock) && handlers.isHeld(lock)) return
     if (!lock.givenBack && isSpent(entry)) return // whoever holds what was locked by it could still show the secret
     if (!lock.givenBack) {
       proofs.saveLock(channel, false, { ...lock, givenBack: true })

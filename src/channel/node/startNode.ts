@@ -274,6 +274,7 @@ export async function startNode({ options, store, undo, release }: NodeParts): P
       },
       secretFor: (lock, channel, amount) => swaps?.secretFor(lock, channel, amount),
       mayTake: (lock, channel, amount, expiry) => !swaps?.holds(lock, channel, amount, expiry),
+      isHeld: (lock) => swaps?.isPaying(lock) ?? false,
       register: (secrets) => register(secrets),
       minLock: least.of,
       search: async (secrethashes) => {

@@ -15,9 +15,9 @@ const [gives, takes, maker] = [account(1), account(2), account(3)]
 const EXPIRY = 1_900_000_000
 
 /** A node that takes the offer of 100 for 50, and what it pays then. */
-async function taker({ accept = (): boolean | Promise<boolean> => true, clock = systemClock } = {}) {
+async function taker({ accept = (): boolean | Promise<boolean> => true, clock = systemClock, ended = Promise.resolve() } = {}) {
   const paid: PayRequest[] = []
-  const transfers = { pay: async (request: PayRequest) => void paid.push(request) } as unknown as Transfers
+  const transfers = { pay: async (request: PayRequest) => (paid.push(request), ended) } as unknown as Transfers
   const links = { get: () => undefined }
   const rest = { clock, log: silentLogger, account: account(4), knows: () => true, time: { confirmed: 1_800_000_000 } }
   const context = { links, ...rest } as unknown as NodeContext
@@ -30,7 +30,8 @@ async function taker({ accept = (): boolean | Promise<boolean> => true, clock = 
   const first = offer(maker, word(5), word(6))
   const holds = (amount: bigint, { network = gives, paymentId = word(5) } = {}): boolean =>
     swaps.holds({ secrethash: word(6), paymentId } as LockRecord, { tokenNetwork: network } as Channel, amount, EXPIRY)
-  return { holds, paid, offer, answers, first }
+  const isPaying = (paymentId = word(5)): boolean => swaps.isPaying({ secrethash: word(6), paymentId } as LockRecord)
+  return { holds, isPaying, paid, offer, answers, first }
 }
 
 describe('what a taker of a swap gets', () => {
@@ -52,6 +53,35 @@ describe('what a taker of a swap gets', () => {
     await first
     expect(() => holds(amount, changes)).toThrow(expect.objectContaining({ code: 'PAYMENT_REFUSED' }))
     expect(paid).toEqual([])
+  })
+})
+
+describe('a swap whose other half is being paid', () => {
+  it('keeps what is held for it, whatever is locked under its hash: given back, the maker would have both halves', async () => {
+    let fail!: (error: Error) => void
+    const ended = new Promise<void>((_resolve, reject) => (fail = reject))
+    const { holds, isPaying, paid, first } = await taker({ ended })
+    await first
+    expect(isPaying()).toBe(false)
+    expect(holds(100n)).toBe(true)
+    for (const [amount, changes] of [[99n, {}], [100n, { network: takes }], [100n, { paymentId: word(7) }]] as const) {
+      expect(() => holds(amount, changes)).toThrow(expect.objectContaining({ code: 'PAYMENT_REFUSED' }))
+      expect(isPaying()).toBe(true)
+    }
+    expect(isPaying(word(7))).toBe(false)
+    expect(paid).toHaveLength(1)
+    fail(new Error('no path'))
+    await ended.catch(() => {})
+    await Promise.resolve()
+    expect(isPaying()).toBe(false)
+    expect(() => holds(100n)).toThrow(expect.objectContaining({ code: 'PAYMENT_REFUSED' }))
+  })
+
+  it('is not ended by somebody else who knows its hash, before the maker locks', async () => {
+    const { holds, first } = await taker()
+    await first
+    expect(() => holds(100n, { paymentId: word(7) })).toThrow(expect.objectContaining({ code: 'PAYMENT_REFUSED' }))
+    expect(holds(100n)).toBe(true)
   })
 })
 

@@ -54,6 +54,8 @@ export interface Swaps {
    * @param expiry - of the first part of it that is over.
    */
   holds(lock: LockRecord, channel: Channel, amount: bigint, expiry: number): boolean
+  /** Whether the other half is being paid by this lock. */
+  isPaying(lock: LockRecord): boolean
 }
 
 /** Options of {@link createSwaps}. */
@@ -179,13 +181,11 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
       const swap = taken.get(lock.secrethash)
       if (!swap) return false
       const { offer } = swap
-      if (
-        swap.failed ||
-        lock.paymentId !== offer.id ||
-        channel.tokenNetwork !== offer.give.tokenNetwork ||
-        amount < offer.give.amount
-      ) {
-        taken.drop(lock.secrethash)
+      const isOffered =
+        lock.paymentId === offer.id && channel.tokenNetwork === offer.give.tokenNetwork && amount >= offer.give.amount
+      if (swap.failed || !isOffered) {
+        // What is being paid stays, and whoever else knows the hash ends nobody's swap.
+        if (swap.failed || (!swap.paying && lock.paymentId === offer.id)) taken.drop(lock.secrethash)
         throw new SluiceError('PAYMENT_REFUSED', 'the swap has failed, or this is not what was offered')
       }
       if (!swap.paying) {
@@ -213,6 +213,11 @@ export function createSwaps(context: NodeContext, transfers: Transfers, options:
           )
       }
       return true
+    },
+
+    isPaying(lock) {
+      const swap = taken.get(lock.secrethash)
+      return swap !== undefined && swap.paying && !swap.failed && lock.paymentId === swap.offer.id
     },
   }
 }
